@@ -1,0 +1,9 @@
+"""Mature the labels whose horizon has passed at an as_of.
+
+spark-submit jobs/labels.py --pipeline churn --as-of 2011-09-05 [--env ENV] [--lake DIR] [--set key=value]
+"""
+
+from penstock.cli import job_main
+
+if __name__ == "__main__":
+    raise SystemExit(job_main("labels"))

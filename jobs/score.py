@@ -1,0 +1,9 @@
+"""Score the unscored feature rows with the Production model.
+
+spark-submit jobs/score.py --pipeline churn --as-of 2011-09-05 [--env ENV] [--lake DIR] [--set key=value]
+"""
+
+from penstock.cli import job_main
+
+if __name__ == "__main__":
+    raise SystemExit(job_main("score"))

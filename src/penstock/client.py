@@ -1,0 +1,134 @@
+"""What an application imports to read published scores: needs redis alone, no Spark, no pandas, no pydantic.
+
+with ScoreReader("redis://…", "churn") as reader:
+published = reader.get("17850")   # PublishedScore(score=0.62, band='medium', as_of=…, version='3', …) or None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import redis
+from redis.exceptions import RedisError, ResponseError
+
+from penstock.clock import stopwatch
+from penstock.errors import RefusedError, ServiceError, UsageError
+from penstock.publish.layout import Keyspace, Pointer, bucket_of, parse_pointer
+from penstock.publish.record import Key, PublishedScore, decode, key_text
+
+__all__ = ["Key", "NothingPublishedError", "PublishedScore", "ScoreReader"]
+
+_TRIES = 5
+
+
+class NothingPublishedError(RefusedError):
+    """No generation of this pipeline is in Redis: not the same as a key without a score."""
+
+
+class ScoreReader:
+    """Reads one pipeline's published scores; two round trips a call, one while the pointer is cached.
+
+    `cache_seconds` is for how long a new generation may go unseen; a set is always read whole, cached or not, except
+    that a cached one older than the last two publications may be gone, which is noticed and answered from the newest.
+    """
+
+    def __init__(self, server: str | redis.Redis, pipeline: str, *, cache_seconds: float = 0.0) -> None:
+        """`server` is an address or a client that returns bytes (`decode_responses` off)."""
+        self._opened_here = isinstance(server, str)
+        # Any: redis's own annotations leave its raw commands untyped
+        self._client: Any = _client(server) if isinstance(server, str) else server
+        self._keys = Keyspace(pipeline)
+        self._cache_seconds = cache_seconds
+        self._cached: tuple[float, Pointer] | None = None
+
+    def get(self, key: Key) -> PublishedScore | None:
+        """The score of one entity; None when the published set has none for it (unknown, out of population, control group).
+
+        Raises NothingPublishedError when there is no set at all, ServiceError when Redis does not answer.
+        """
+        return self.get_many((key,))[key]
+
+    def get_many(self, keys: Iterable[Key]) -> dict[Key, PublishedScore | None]:
+        """The scores of several entities, all of one generation. Raises as `get`."""
+        texts = {key: key_text(key).encode() for key in keys}
+        with _answered(self._keys.pipeline):
+            pointer = self._pointer()
+            for _ in range(_TRIES):
+                values = self._values(pointer, list(texts.values()))
+                if None not in values:
+                    break
+                newer = self._read_pointer()
+                # The same generation before and after: it was there all the time, and the key is not in it.
+                if newer.generation == pointer.generation:
+                    break
+                pointer = newer
+            else:
+                raise ServiceError(
+                    f"scores of {self._keys.pipeline}", got=f"{_TRIES} generations in one call", expected="one", next="repeat"
+                )
+        found = zip(texts, values, strict=True)
+        return {key: None if value is None else decode(value, pointer.generation) for key, value in found}
+
+    def generation(self) -> str:
+        """The name of the published set. Raises as `get`."""
+        with _answered(self._keys.pipeline):
+            return self._read_pointer().generation
+
+    def close(self) -> None:
+        """Close the connections that this reader has opened; a client handed in stays open."""
+        if self._opened_here:
+            self._client.close()
+
+    def __enter__(self) -> Self:
+        """The reader itself."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close."""
+        self.close()
+
+    def _pointer(self) -> Pointer:
+        if self._cached is not None and stopwatch() - self._cached[0] < self._cache_seconds:
+            return self._cached[1]
+        return self._read_pointer()
+
+    def _read_pointer(self) -> Pointer:
+        pointer = parse_pointer(self._client.execute_command("HGETALL", self._keys.pointer))
+        if pointer is None:
+            self._cached = None
+            name = self._keys.pipeline
+            raise NothingPublishedError(f"scores of {name} in Redis", got="nothing published", next=f"penstock publish {name}")
+        self._cached = (stopwatch(), pointer)
+        return pointer
+
+    def _values(self, pointer: Pointer, texts: list[bytes]) -> list[bytes | None]:
+        pipe = self._client.pipeline(transaction=False)
+        for text in texts:
+            pipe.execute_command("HGET", self._keys.bucket(pointer.generation, bucket_of(text, pointer.buckets)), text)
+        values: list[bytes | None] = pipe.execute()
+        return values
+
+
+def _client(url: str) -> redis.Redis:
+    try:
+        return redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5, protocol=2)
+    except ValueError:
+        # `from None`: the library's message may quote a part of the address, and with it the password
+        raise UsageError("Redis address", got="a malformed address", expected="redis://, rediss:// or unix://") from None
+
+
+@contextmanager
+def _answered(pipeline: str) -> Iterator[None]:
+    try:
+        yield
+    except ResponseError as error:
+        raise ServiceError(
+            f"scores of {pipeline} in Redis", got=f"the answer {str(error)[:200]!r}", next="see to the Redis server"
+        ) from error
+    except RedisError as error:
+        raise ServiceError(
+            f"scores of {pipeline} in Redis", got=f"no answer ({type(error).__name__})", next="start Redis, repeat"
+        ) from error

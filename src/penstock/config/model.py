@@ -1,0 +1,255 @@
+"""The configuration as frozen values: settings of the place it runs in, and one pipeline's whole story.
+
+`load.py` reads and merges the files; this module says what may stand in them. Window lengths are whole days
+(`30d`) or `all`; expressions are Spark SQL over the columns named beside them and are parsed by Spark before use.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from penstock.config.monitoring import MonitoringConfig
+from penstock.config.publish import PublishConfig
+from penstock.config.training import TrainingConfig
+from penstock.config.values import Frozen
+from penstock.lake.expressions import check_expression, check_identifier
+
+WINDOW = re.compile(r"[1-9][0-9]{0,3}d|all")
+_TYPE = re.compile(r"boolean|int|bigint|float|double|string|date|timestamp|decimal\(([1-9]|[12][0-9]|3[0-8]), ?([0-9]|[12][0-9]|3[0-8])\)")
+
+
+def _identifier(name: str) -> str:
+    check_identifier(name)
+    return name
+
+
+def _expression(text: str) -> str:
+    check_expression(text)
+    return text
+
+
+def _window(text: str) -> str:
+    if not WINDOW.fullmatch(text):
+        raise ValueError(f"got {text!r}, expected whole days such as 30d, or all")
+    return text
+
+
+def _type(text: str) -> str:
+    found = _TYPE.fullmatch(text)
+    if found is None or (found[1] and int(found[2]) > int(found[1])):
+        raise ValueError(f"got {text!r}, expected a Spark SQL type such as bigint, double, string or decimal(18,3)")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_identifier)]
+Expression = Annotated[str, AfterValidator(_expression)]
+Window = Annotated[str, AfterValidator(_window)]
+SqlType = Annotated[str, AfterValidator(_type)]
+"""It stands inside SQL text, so only known types pass."""
+
+AggregateFunction = Literal[
+    "count", "sum", "mean", "min", "max", "std", "first", "last", "count_distinct", "days_since_last", "days_since_first", "active_days"
+]
+
+
+class Aggregate(Frozen):
+    """One aggregation of events. With `windows` it gives a column `NAME_WINDOW` each, without them one column `NAME` over all history."""
+
+    name: Name
+    function: AggregateFunction
+    of: Expression | None = None
+    """The value that is aggregated, over the source's columns; not for count, active_days and the days_since functions."""
+    when: Name | None = None
+    """Which events count: a key of the view's `events`; all of them when absent."""
+    windows: tuple[Window, ...] = ()
+    type: SqlType | None = None
+    """Spark SQL type of sums (`decimal(18,3)` keeps money exact), minima, maxima, first and last; double when absent."""
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _value_fits_function(self) -> Aggregate:
+        needs = self.function in {"sum", "mean", "min", "max", "std", "first", "last", "count_distinct"}
+        if needs != (self.of is not None):
+            raise ValueError(f"`of` in {self.name}: {self.function} takes {'a value' if needs else 'none'}")
+        if self.function.startswith("days_since") and self.windows:
+            raise ValueError(f"`windows` in {self.name}: {self.function} looks at all history and takes none")
+        return self
+
+
+class Derived(Frozen):
+    """A column computed from the view's other columns, in the order given."""
+
+    name: Name
+    expression: Expression
+    type: SqlType = "double"
+    description: str = ""
+
+
+class FeatureCheck(Frozen):
+    """A condition that every feature row must meet before the rows are written."""
+
+    name: Name
+    holds: Expression
+
+
+class View(Frozen):
+    """A feature view: one entity's events as tiles, and from them the features at any `as_of`."""
+
+    name: Name
+    source: Name
+    entity: tuple[Name, ...] = Field(min_length=1)
+    event_time: Name
+    availability_delay_days: int = Field(default=0, ge=0, le=365)
+    """Days between an event's known time and its use in features, on top of what the source declares."""
+    where: Expression = "true"
+    events: dict[Name, Expression] = Field(default_factory=dict)
+    """Named row conditions over the source's columns, used by `when`."""
+    aggregates: tuple[Aggregate, ...] = Field(min_length=1)
+    derived: tuple[Derived, ...] = ()
+    checks: tuple[FeatureCheck, ...] = ()
+    max_row_count_change: float = Field(default=0.5, gt=0)
+    """A cohort whose row count differs from the last one by more than this share stops the run."""
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> View:
+        unknown = [a.when for a in self.aggregates if a.when and a.when not in self.events]
+        if unknown:
+            raise ValueError(f"`when` in {self.name}: got {', '.join(unknown)}, expected one of {', '.join(self.events)}")
+        names = [*self.entity, "as_of", *self.column_names()]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"columns of view {self.name}: {', '.join(twice)} named more than once")
+        return self
+
+    def column_names(self) -> tuple[str, ...]:
+        """Feature columns in table order: aggregates (by window), then derived ones."""
+        base = [n for a in self.aggregates for n in ([f"{a.name}_{w}" for w in a.windows] or [a.name])]
+        return (*base, *(d.name for d in self.derived))
+
+
+class Label(Frozen):
+    """The outcome over the `horizon_days` local days from `as_of`, from the same tiles as the features."""
+
+    view: Name
+    horizon_days: int = Field(ge=1, le=3650)
+    delay_days: int = Field(default=1, ge=0, le=365)
+    """Days after the horizon's end before its cohort can mature (late files)."""
+    expression: Expression
+    """Over the view's aggregate names, each taken over the horizon; true or false, or a number."""
+    positive: str = "positive"
+    """What a label of 1 means, in words."""
+
+
+class Schedule(Frozen):
+    """The grid of `as_of`s: every so many days from the first."""
+
+    first: date
+    every_days: int = Field(default=7, ge=1, le=366)
+
+
+class Purpose(Frozen):
+    """Why the pipeline exists, for people."""
+
+    question: str
+    owner: str
+    decision: str = ""
+
+
+class Promotion(Frozen):
+    """Who moves the alias `production` after the gates have passed."""
+
+    approval: Literal["manual", "policy"] = "manual"
+
+
+class Pipeline(Frozen):
+    """One prediction problem, in the data's order."""
+
+    name: Name
+    purpose: Purpose
+    source: Name
+    features: View
+    schedule: Schedule
+    population: Expression
+    label: Label
+    training: TrainingConfig
+    monitoring: MonitoringConfig
+    publish: PublishConfig
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Pipeline:
+        if self.features.source != self.source:
+            raise ValueError(f"features.source: got {self.features.source}, expected {self.source}")
+        if self.label.view != self.features.name:
+            raise ValueError(f"label.view: got {self.label.view}, expected {self.features.name}")
+        columns = set(self.features.column_names())
+        named = {
+            "training.baselines": [b.column for b in self.training.baselines],
+            "training.segments": [s.column for s in self.training.segments],
+            "training.features": list(self.training.features or ()),
+            "training.exclude": list(self.training.exclude),
+            "monitoring.segments": list(self.monitoring.segments),
+        }
+        unknown = [f"{where}: {name}" for where, names in named.items() for name in names if name not in columns]
+        if unknown:
+            raise ValueError(f"columns that the view {self.features.name} does not have: {', '.join(unknown)}")
+        return self
+
+
+class SparkSettings(Frozen):
+    """How to reach Spark."""
+
+    remote: str | None = None
+    """`sc://host:port` of a Connect server; a local session when absent."""
+    master: str | None = None
+    """`local[2]`, `spark://…`; left to spark-submit or the platform when absent."""
+    driver_memory: str = "1536m"
+    shuffle_partitions: int = Field(default=2, ge=1)
+    snapshot_partitions: int = Field(default=1, ge=1)
+    """Partitions of Delta's own log jobs: 1 for a small local lake, 50 is Delta's default."""
+
+
+class LakeSettings(Frozen):
+    """Where the tables are: a folder, or a Unity Catalog schema."""
+
+    catalog: str | None = None
+    schema_name: str | None = Field(default=None, alias="schema")
+    landing: str | None = None
+    """Folder (or URI) that holds one subfolder a source; LAKE/landing when absent."""
+    staging: str | None = None
+    """Folder (or URI, a volume on Databricks) for what a stage computes once and reads several times; LAKE/_work when absent."""
+
+
+class MlflowSettings(Frozen):
+    """Where MLflow is; a SQLite store in the lake when absent."""
+
+    tracking_uri: str | None = None
+    registry_uri: str | None = None
+
+
+class LeaseSettings(Frozen):
+    """When a lease whose holder is silent may be taken over; a local lake's file lock frees it at once."""
+
+    timeout_minutes: int = Field(default=120, ge=1)
+
+
+class Settings(Frozen):
+    """Everything that depends on the place, and the pipelines."""
+
+    env: str
+    lake: LakeSettings = LakeSettings()
+    spark: SparkSettings = SparkSettings()
+    mlflow: MlflowSettings = MlflowSettings()
+    leases: LeaseSettings = LeaseSettings()
+    promotion: Promotion = Promotion()
+
+
+class Place(Frozen):
+    """Where this invocation works: the resolved lake folder and the configuration folder."""
+
+    root: Path
+    conf: Path

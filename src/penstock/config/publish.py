@@ -1,0 +1,60 @@
+"""How scores leave the lake: risk bands, rounding, the control group and Redis."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from penstock.config.values import Frozen
+
+
+class Band(Frozen):
+    """Scores from `lower` (inclusive) up to the next band's bound are called `name`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=16)]
+    lower: float
+    """Lower bound in units of the score; `-.inf` for the first band where scores can be negative."""
+
+
+class RedisConfig(Frozen):
+    """Publishing to Redis."""
+
+    enabled: bool = True
+    url_env: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")] = "PENSTOCK_REDIS_URL"
+    """Name of the environment variable that holds the address (it may carry a password); unset: a private local server."""
+
+    bucket_fields: Annotated[int, Field(ge=1, le=400)] = 100
+    """Entities a bucket, on average; more than the server's `hash-max-listpack-entries` doubles the memory."""
+
+
+class PublishConfig(Frozen):
+    """`publish:` of a pipeline."""
+
+    bands: tuple[Band, ...] = (Band(name="low", lower=0.0), Band(name="medium", lower=0.4), Band(name="high", lower=0.7))
+    """Ascending; empty for rankings and plain values."""
+
+    digits: Annotated[int, Field(ge=0, le=12)] = 4
+    """Decimal digits of a published score. A change beyond them is no change for the CRM's feed."""
+
+    control_share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of entities that are scored but withheld from CRM and Redis, so that the effect of acting can be measured."""
+
+    control_salt: Annotated[str, Field(min_length=1)] = "control-1"
+    """Another salt draws another control group; a larger share under the same salt contains the smaller one."""
+
+    redis: RedisConfig = RedisConfig()
+
+    @model_validator(mode="after")
+    def _bands_ascend(self) -> PublishConfig:
+        names = [band.name for band in self.bands]
+        if len(set(names)) < len(names):
+            raise ValueError(f"bands: got a name twice in {names}, expected different names")
+        if any(not low.lower < high.lower for low, high in pairwise(self.bands)) or any(b.lower != b.lower for b in self.bands):
+            raise ValueError(f"bands: got lower bounds {[b.lower for b in self.bands]}, expected them to ascend")
+        return self
+
+    def bounds(self) -> tuple[tuple[str, float], ...]:
+        """The bands as (name, lower bound), for `record.band_of`."""
+        return tuple((band.name, band.lower) for band in self.bands)

@@ -1,0 +1,173 @@
+"""What a view's aggregates need in a tile, and how tiles give them over a window: pure text, no Spark.
+
+A tile holds for each aggregate a *mergeable* state (a sum, a set, an extreme with its time), so that any window of
+whole hops is a merge of tiles. States are named `AGGREGATE__PART`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from penstock.config.load import digest_of
+from penstock.config.model import Aggregate, View
+from penstock.lake.tables import Column
+
+EVENT_TIME = "__event_time"
+"""The event's instant, in the frame from which tiles are made."""
+
+LIVE = "__live"
+"""Whether the event is valid at the tile's `known_at`, in that frame."""
+
+EVENTS = "events"
+"""The tile column that counts its events; a day that lost them all has 0."""
+
+
+@dataclass(frozen=True)
+class State:
+    """One column of a tile: name, type, and the aggregate expression over an entity-day's events."""
+
+    name: str
+    type: str
+    expression: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """One feature column: name, type, the aggregate it comes from, and its window in days (None: all history)."""
+
+    name: str
+    type: str
+    aggregate: Aggregate
+    days: int | None
+
+
+def states(aggregate: Aggregate, view: View) -> tuple[State, ...]:
+    """The tile columns of an aggregate. `sum(CASE …)` and its kin skip nulls, as SQL does."""
+    when = f"({LIVE} AND ({view.events[aggregate.when]}))" if aggregate.when else LIVE
+    value, kind = f"({aggregate.of})", aggregate.type or "double"
+    chosen = f"CASE WHEN {when} THEN {value} END"
+    number = f"CAST({chosen} AS {kind})"
+    at = f"CASE WHEN {when} THEN {EVENT_TIME} END"
+
+    def state(part: str, type_: str, expression: str) -> State:
+        return State(f"{aggregate.name}__{part}", type_, expression)
+
+    count = state("n", "bigint", f"count(CASE WHEN {when} AND {value} IS NOT NULL THEN 1 END)")
+    total = state("sum", kind, f"sum({number})")
+    match aggregate.function:
+        case "count":
+            return (state("n", "bigint", f"count(CASE WHEN {when} THEN 1 END)"),)
+        case "active_days":
+            return (state("n", "bigint", f"CAST(coalesce(bool_or({when}), false) AS bigint)"),)
+        case "sum":
+            return (total,)
+        case "mean":
+            return (total, count)
+        case "std":
+            # The cast comes before the product: whole numbers would overflow, and a product has twice the decimals.
+            return (total, state("squares", _squares(kind), f"sum({number} * {number})"), count)
+        case "min" | "max":
+            return (state(aggregate.function, kind, f"{aggregate.function}({number})"),)
+        case "count_distinct":
+            # A 64-bit hash of the value: sets of fixed-width numbers merge fast, and two of a million values meet once in 10^7 sets.
+            # The hash of a null is a number like any other, so nulls are left out by hand.
+            hashed = f"CASE WHEN {when} AND {value} IS NOT NULL THEN xxhash64({value}) END"
+            return (state("set", "array<bigint>", f"array_sort(collect_set({hashed}))"),)
+        case "first" | "last":
+            order = "min" if aggregate.function == "first" else "max"
+            # Ties in time are broken by the value itself, so that the same rows give the same answer in any order.
+            pair = (
+                f"{order}(CASE WHEN {when} AND {value} IS NOT NULL THEN struct({EVENT_TIME} AS at, CAST({value} AS {kind}) AS value) END)"
+            )
+            return (state("pair", f"struct<at:timestamp,value:{kind}>", pair),)
+        case "days_since_last":
+            return (state("at", "timestamp", f"max({at})"),)
+        case "days_since_first":
+            return (state("at", "timestamp", f"min({at})"),)
+
+
+def tile_states(view: View) -> tuple[State, ...]:
+    """All tile columns of a view, in order."""
+    return (State(EVENTS, "bigint", f"count_if({LIVE})"), *(s for a in view.aggregates for s in states(a, view)))
+
+
+def outputs(view: View) -> tuple[Output, ...]:
+    """The aggregate feature columns of a view, in table order."""
+    return tuple(Output(name, _type(a), a, _days(window)) for a in view.aggregates for name, window in _named(a))
+
+
+def feature_columns(view: View) -> tuple[Column, ...]:
+    """Names and types of all feature columns, derived ones last."""
+    return (*((o.name, o.type) for o in outputs(view)), *((d.name, d.type) for d in view.derived))
+
+
+def merged(output: Output, in_window: str, days_since: str) -> str:
+    """The aggregate expression over tiles for one output.
+
+    Parameters: `in_window` is the condition that a tile lies in the output's window; `days_since` is an expression
+    template with `{at}`, giving whole local days from an instant to `as_of`.
+    """
+    a = output.aggregate
+
+    def part(name: str) -> str:
+        return f"CASE WHEN {in_window} THEN {a.name}__{name} END"
+
+    n = f"coalesce(sum({part('n')}), 0)"
+    match a.function:
+        case "count" | "active_days":
+            return n
+        case "sum":
+            return f"coalesce(sum({part('sum')}), 0)"
+        case "mean":
+            return f"CAST(sum({part('sum')}) AS double) / nullif({n}, 0)"
+        case "std":
+            mean = f"CAST(sum({part('sum')}) AS double) / nullif({n}, 0)"
+            variance = f"CAST(sum({part('squares')}) AS double) / nullif({n}, 0) - ({mean}) * ({mean})"
+            # Rounding may take it under zero; greatest() alone would also make a zero of the null of an empty window.
+            return f"CASE WHEN {n} > 0 THEN sqrt(greatest({variance}, 0D)) END"
+        case "min" | "max":
+            return f"{a.function}({part(a.function)})"
+        case "count_distinct":
+            return f"size(array_distinct(flatten(collect_list({part('set')}))))"
+        case "first":
+            return f"min({part('pair')}).value"
+        case "last":
+            return f"max({part('pair')}).value"
+        case "days_since_last":
+            return days_since.format(at=f"max({part('at')})")
+        case "days_since_first":
+            return days_since.format(at=f"min({part('at')})")
+
+
+def definition(view: View, extra: Sequence[str] = ()) -> str:
+    """A digest of what the view's columns mean: not of descriptions, checks, or the order of keys in its file."""
+    meaning = view.model_dump(mode="json", exclude={"checks", "max_row_count_change"})
+    for entry in (*meaning["aggregates"], *meaning["derived"]):
+        entry.pop("description", None)
+    return digest_of([meaning, list(extra)])
+
+
+def _squares(kind: str) -> str:
+    """The type that holds the sum of a type's squares exactly, or double."""
+    found = re.fullmatch(r"decimal\((\d+),\s*(\d+)\)", kind)
+    return f"decimal(38,{min(2 * int(found[2]), 18)})" if found else "double"
+
+
+def _named(a: Aggregate) -> tuple[tuple[str, str], ...]:
+    return tuple((f"{a.name}_{w}", w) for w in a.windows) or ((a.name, "all"),)
+
+
+def _days(window: str) -> int | None:
+    return None if window == "all" else int(window.removesuffix("d"))
+
+
+def _type(a: Aggregate) -> str:
+    if a.function in {"count", "count_distinct", "active_days"}:
+        return "bigint"
+    if a.function.startswith("days_since"):
+        return "int"
+    if a.function in {"mean", "std"}:
+        return "double"
+    return a.type or "double"

@@ -1,0 +1,215 @@
+"""Every table's schema, key and owner on one screen.
+
+A function gives a table that depends on a declaration (a source's columns, a view's features, an entity's key);
+a constant gives one that does not. Types are Spark SQL. `how` says in which way rows come in: `append` only adds,
+`merge` keeps one row a key. All times are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Column = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake: its name, columns (name, Spark SQL type) in order, and key."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    how: Literal["append", "merge"]
+    owner: str
+    properties: dict[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """Column names in table order."""
+        return tuple(name for name, _ in self.columns)
+
+
+_SPAN: tuple[Column, ...] = (("_from_version", "bigint"), ("_to_version", "bigint"), ("run_id", "string"))
+_FILE: tuple[Column, ...] = (("_file", "string"), ("_row", "bigint"), ("_file_digest", "string"), ("_known_at", "timestamp"))
+_SCORE: tuple[Column, ...] = (("as_of", "timestamp"), ("score", "double"), ("model_version", "int"), ("promotion", "int"))
+
+
+def landing(source: str, columns: Sequence[Column]) -> Table:
+    """The accepted rows of a source, typed by its contract; a changed file's new rows stand beside the old ones."""
+    return Table(f"landing_{source}", (*columns, *_FILE, ("run_id", "string")), ("_file", "_row", "_known_at"), "append", "landing")
+
+
+def quarantine(source: str, raw: Sequence[str]) -> Table:
+    """The refused rows of a source, as text, each with its reasons."""
+    text = tuple((name, "string") for name in raw)
+    reasons = (("reasons", "array<string>"),)
+    return Table(
+        f"quarantine_{source}", (*text, *reasons, *_FILE, ("run_id", "string")), ("_file", "_row", "_known_at"), "append", "landing"
+    )
+
+
+def files(source: str) -> Table:
+    """One row a landed version of a file: what was in it and since when it has been known."""
+    return Table(
+        f"files_{source}",
+        (
+            ("_file", "string"),
+            ("_file_digest", "string"),
+            ("_known_at", "timestamp"),
+            ("day", "date"),
+            ("landed_as_of", "timestamp"),
+            ("late", "boolean"),
+            ("bytes", "bigint"),
+            ("rows", "bigint"),
+            ("accepted", "bigint"),
+            ("rejected", "bigint"),
+            ("checks", "map<string,bigint>"),
+            ("run_id", "string"),
+        ),
+        ("_file", "_known_at"),
+        "append",
+        "landing",
+    )
+
+
+def tiles(view: str, key: Sequence[Column], states: Sequence[Column]) -> Table:
+    """The whole state of an entity's local day, as known from `known_at` on."""
+    return Table(
+        f"tiles_{view}",
+        (*key, ("hop", "date"), ("known_at", "timestamp"), *states, *_SPAN),
+        (*_names(key), "hop", "known_at"),
+        "append",
+        "features",
+    )
+
+
+def features(view: str, key: Sequence[Column], columns: Sequence[Column], definition: str) -> Table:
+    """Features of each entity at each `as_of`, as known then; never changed afterwards."""
+    return Table(
+        f"features_{view}",
+        (*key, ("as_of", "timestamp"), *columns, *_SPAN),
+        (*_names(key), "as_of"),
+        "append",
+        "features",
+        properties={"penstock.definition": definition},
+    )
+
+
+def labels(pipeline: str, key: Sequence[Column]) -> Table:
+    """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored."""
+    own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"))
+    return Table(f"labels_{pipeline}", (*key, ("as_of", "timestamp"), *own, *_SPAN), (*_names(key), "as_of"), "merge", "labels")
+
+
+def predictions(pipeline: str, key: Sequence[Column]) -> Table:
+    """Every score ever made: the audit log."""
+    own = (("role", "string"), ("backfill", "boolean"), ("is_control", "boolean"), ("scored_at", "timestamp"))
+    return Table(f"predictions_{pipeline}", (*key, *_SCORE, *own, *_SPAN), (*_names(key), "as_of", "model_version"), "append", "scoring")
+
+
+def predictions_latest(pipeline: str, key: Sequence[Column]) -> Table:
+    """The newest score of each entity; `is_active` is false once it has left the population."""
+    own = (("band", "string"), ("is_control", "boolean"), ("is_active", "boolean"), ("updated_at", "timestamp"), ("run_id", "string"))
+    return Table(f"predictions_{pipeline}_latest", (*key, *_SCORE, *own), _names(key), "merge", "publish")
+
+
+def crm(pipeline: str, key: Sequence[Column], value: str) -> Table:
+    """What CRM tools read: flat, one row a contactable entity; `updated_at` moves only when a business value does."""
+    own = ((value, "double"), ("risk_band", "string"), ("is_active", "boolean"), ("updated_at", "timestamp"))
+    return Table(f"crm_{pipeline}", (*key, *own), _names(key), "merge", "publish")
+
+
+METRICS = Table(
+    "metrics",
+    (
+        ("pipeline", "string"),
+        ("as_of", "timestamp"),
+        ("kind", "string"),
+        ("subject", "string"),
+        ("segment", "string"),
+        ("name", "string"),
+        ("value", "double"),
+        ("state", "string"),
+        ("detail", "string"),
+        ("model_version", "int"),
+        ("run_id", "string"),
+    ),
+    ("pipeline", "as_of", "kind", "subject", "segment", "name"),
+    "append",
+    "monitoring",
+)
+
+DECISIONS = Table(
+    "decisions",
+    (
+        ("pipeline", "string"),
+        ("as_of", "timestamp"),
+        ("kind", "string"),
+        ("subject", "string"),
+        ("outcome", "string"),
+        ("rule", "string"),
+        ("reasons", "array<string>"),
+        ("evidence", "string"),
+        ("model_version", "int"),
+        ("promotion", "int"),
+        ("decided_by", "string"),
+        ("decided_at", "timestamp"),
+        ("run_id", "string"),
+    ),
+    ("pipeline", "as_of", "kind", "subject"),
+    "append",
+    "monitoring",
+)
+
+ALERTS = Table(
+    "alerts",
+    (
+        ("pipeline", "string"),
+        ("as_of", "timestamp"),
+        ("rule", "string"),
+        ("subject", "string"),
+        ("severity", "string"),
+        ("message", "string"),
+        ("run_id", "string"),
+    ),
+    ("pipeline", "as_of", "rule", "subject"),
+    "append",
+    "monitoring",
+)
+
+LEASES = Table(
+    "leases",
+    (("job", "string"), ("number", "bigint"), ("run_id", "string"), ("taken_at", "timestamp"), ("expires_at", "timestamp")),
+    ("job", "number"),
+    "append",
+    "lake",
+)
+
+LEDGER = Table(
+    "ledger",
+    (
+        ("run_id", "string"),
+        ("pipeline", "string"),
+        ("job", "string"),
+        ("stage", "string"),
+        ("as_of", "timestamp"),
+        ("status", "string"),
+        ("message", "string"),
+        ("inputs", "map<string,bigint>"),
+        ("outputs", "map<string,bigint>"),
+        ("counts", "map<string,bigint>"),
+        ("seconds", "double"),
+        ("code_version", "string"),
+        ("configuration", "string"),
+        ("finished_at", "timestamp"),
+    ),
+    ("run_id", "stage"),
+    "append",
+    "lake",
+)
+
+
+def _names(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(name for name, _ in columns)

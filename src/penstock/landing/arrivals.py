@@ -1,0 +1,93 @@
+"""What lies in the landing folder beside what has landed: which files are new, which were changed, since when each is known."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.fs as pafs
+
+from penstock.errors import DataError, UsageError
+from penstock.lake.contract import Contract, file_day, known_time
+
+_BLOCK = 4 << 20
+
+
+@dataclass(frozen=True)
+class Found:
+    """A file in the landing folder."""
+
+    name: str
+    path: str
+    digest: str
+    day: date
+    declared: datetime
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A file to land, and the instant from which it counts as known; `late` when that is not the one its name declares."""
+
+    file: Found
+    known_at: datetime
+    late: bool
+
+
+def look(folder: str, contract: Contract, as_of: datetime) -> tuple[Found, ...]:
+    """The files that could have been read at `as_of`, in order of name. Hidden ones (`.x`, `_x`) are somebody's work in progress.
+
+    Raises UsageError when there is no folder, DataError for a name that the contract does not know or a day that comes twice.
+    """
+    filesystem, base = pafs.FileSystem.from_uri(folder if "://" in folder else str(Path(folder).absolute()))
+    if filesystem.get_file_info(base).type != pafs.FileType.Directory:
+        raise UsageError(
+            f"landing folder of {contract.name}",
+            got="no folder",
+            expected=folder,
+            left="Nothing landed",
+            next="deliver files there, or set lake.landing",
+        )
+    names = sorted(info.base_name for info in filesystem.get_file_info(pafs.FileSelector(base)) if info.type == pafs.FileType.File)
+    known = [name for name in names if not name.startswith((".", "_")) and known_time(contract, name) <= as_of]
+    days = [file_day(contract, name) for name in known]
+    for name, day in zip(known, days, strict=True):
+        if days.count(day) > 1:
+            raise DataError(
+                f"landing file {name}",
+                got=f"another file of {day}",
+                expected="one file a day",
+                left="Nothing landed",
+                next="remove one of them",
+            )
+    return tuple(
+        Found(name, f"{base}/{name}", _digest(filesystem, f"{base}/{name}"), day, known_time(contract, name))
+        for name, day in zip(known, days, strict=True)
+    )
+
+
+def decide(found: Sequence[Found], landed: Mapping[str, str], last: datetime | None, as_of: datetime) -> tuple[Arrival, ...]:
+    """The files whose present content has not landed, each with its known time.
+
+    Parameters: `landed` gives each file's present digest in the lake; `last` is the instant up to which landing has
+    been done. A file declared for a time after it is in time. A later one was not there when it should have been, and
+    is known from this run on, but never at an instant that an earlier landing spoke for.
+    """
+    arrivals = []
+    for file in found:
+        if landed.get(file.name) == file.digest:
+            continue
+        late = last is not None and file.declared <= last
+        known = max(as_of, last + timedelta(microseconds=1)) if late and last is not None else file.declared
+        arrivals.append(Arrival(file, known, late))
+    return tuple(arrivals)
+
+
+def _digest(filesystem: pafs.FileSystem, path: str) -> str:
+    digest = hashlib.sha256()
+    with filesystem.open_input_stream(path, compression=None) as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,54 @@
+"""Which days of a source have arrived, and whether it is fresh enough to work on: missing files must not read as silence."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from penstock import clock
+from penstock.errors import StaleError
+from penstock.lake import tables
+from penstock.lake.contract import missing_days
+from penstock.stage import Run
+
+
+def landed_days(run: Run) -> dict[date, datetime]:
+    """The days whose file has landed and was known by the run's `as_of`, each with the instant since when."""
+    from pyspark.sql import functions as F
+
+    table = tables.files(run.pipeline.source)
+    if not run.lake.exists(table):
+        return {}
+    known = run.lake.read(table).where(F.col("_known_at") <= F.lit(run.as_of))
+    found = known.groupBy("day").agg(F.unix_micros(F.min("_known_at")).alias("since")).collect()
+    return {row["day"]: clock.from_epoch(row["since"]) for row in found}
+
+
+def overdue(run: Run, days: dict[date, datetime]) -> tuple[date, ...]:
+    """The expected days after the newest landed one whose files should have been here by the `as_of`."""
+    due = run.day - timedelta(days=run.contract.latency_days)
+    if not days:
+        return ()
+    return missing_days(run.contract, days, max(days) + timedelta(days=1), due)
+
+
+def require_fresh(run: Run) -> None:
+    """Raise StaleError when nothing has landed, or more expected files are missing at the end than the contract allows."""
+    days = landed_days(run)
+    source = run.pipeline.source
+    if not days:
+        raise StaleError(
+            f"source {source}",
+            got="no landed file",
+            expected=f"files known by {run.day}",
+            left="Nothing was written",
+            next=f"penstock land {run.pipeline.name} --as-of {run.day}",
+        )
+    late = overdue(run, days)
+    if len(late) > run.contract.freshness_days:
+        raise StaleError(
+            f"source {source} at {run.day}",
+            got=f"newest file {max(days)}, {len(late)} expected files missing since",
+            expected=f"at most {run.contract.freshness_days} missing",
+            left="Features and scores stay as they were",
+            next=f"deliver {late[0]} and later to the landing folder, or declare closed days in contracts/{source}.yml",
+        )

@@ -1,0 +1,85 @@
+"""Findings, performances and decisions as rows of the long `metrics` table: one number a row, the rest as JSON text.
+
+A row with value null is a number that is not known; its state says why, and a view must not read it as zero.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from penstock.metrics import Interval, Measure
+from penstock.monitoring.decide import Decision
+from penstock.monitoring.drift import DriftFinding
+from penstock.monitoring.performance import CohortPerformance
+
+_DRIFT_NAMES = ("psi", "psi_low", "js", "ks", "chi2", "wasserstein", "p_value", "q_value", "unseen_share", "null_share")
+_MEASURES = ("predicted", "gap", "gap_se", "auc_se", "average_precision", "brier", "log_loss", "ece", "lift")
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One number about one subject; `detail` is a JSON object."""
+
+    kind: str
+    subject: str
+    segment: str
+    name: str
+    value: float | None
+    state: str
+    detail: str
+
+
+def drift_rows(findings: Iterable[DriftFinding], model_version: str) -> tuple[MetricRow, ...]:
+    """Kind `drift`, subject the feature, one row for each distance that applies to it; `psi` is always there."""
+    rows = []
+    for f in findings:
+        detail = _json(model_version=model_version, rows=f.rows, reference_rows=f.reference_rows, reason=f.reason)
+        values = ((name, getattr(f, name)) for name in _DRIFT_NAMES)
+        rows += [MetricRow("drift", f.feature, f.segment, n, v, f.state.value, detail) for n, v in values if v is not None or n == "psi"]
+    return tuple(rows)
+
+
+def performance_rows(performances: Iterable[CohortPerformance]) -> tuple[MetricRow, ...]:
+    """Kind `performance`, subject the cohort's `as_of` (YYYY-MM-DD), one row for each metric and bound."""
+    rows: list[MetricRow] = []
+    for p in performances:
+        head = ("performance", p.as_of.isoformat(), p.segment)
+        detail = {"model_version": p.model_version, "rows": p.rows, "ones": p.ones}
+        rows += [
+            MetricRow(*head, n, float(v), p.state.value, _json(**detail, reason=p.reason)) for n, v in (("rows", p.rows), ("ones", p.ones))
+        ]
+        rows += [_measure_row(head, name, getattr(p, name), p, detail) for name in _MEASURES]
+        for name in ("auc", "observed"):
+            rows += _interval_rows(head, name, getattr(p, name), p, detail)
+    return tuple(rows)
+
+
+def _measure_row(
+    head: tuple[str, str, str], name: str, measure: Measure, cohort: CohortPerformance, detail: dict[str, object]
+) -> MetricRow:
+    state = cohort.state.value if measure.known else "not_evaluable"
+    return MetricRow(*head, name, measure.value, state, _json(**detail, reason=measure.reason or cohort.reason))
+
+
+def _interval_rows(
+    head: tuple[str, str, str], name: str, interval: Interval, cohort: CohortPerformance, detail: dict[str, object]
+) -> list[MetricRow]:
+    parts = ((name, interval.value), (f"{name}_low", interval.low), (f"{name}_high", interval.high))
+    return [_measure_row(head, n, Measure(v, interval.reason), cohort, detail) for n, v in parts]
+
+
+def decision_rows(decision: Decision) -> tuple[MetricRow, ...]:
+    """Kind `decision`, subject the rule: the newest look's effect and lower bound, null when there is no look."""
+    rows = []
+    for v in decision.verdicts:
+        newest = v.looks[-1] if v.looks else None
+        detail = _json(action=v.action, sentence=v.sentence, model_version=decision.version, retrain=decision.retrain.value)
+        for name, value in (("effect", newest.effect if newest else None), ("effect_low", newest.low if newest else None)):
+            rows.append(MetricRow("decision", v.rule, "all", name, value, v.state, detail))
+    return tuple(rows)
+
+
+def _json(**detail: object) -> str:
+    return json.dumps({k: v for k, v in detail.items() if v not in ("", None)}, sort_keys=True, ensure_ascii=False, allow_nan=False)

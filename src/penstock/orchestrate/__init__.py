@@ -1,0 +1,1 @@
+"""The order of the stages, and how a run goes through them on one machine."""

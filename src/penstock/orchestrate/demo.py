@@ -1,0 +1,82 @@
+"""`penstock demo`: a year of a real shop through the whole loop, as its own files would have arrived."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from penstock import clock, wiring
+from penstock.datasets import online_retail
+from penstock.errors import UsageError
+from penstock.orchestrate import local
+from penstock.orchestrate.commands import opened
+from penstock.progress import shown as progress_shown
+from penstock.stage import STAGES
+
+if TYPE_CHECKING:
+    from penstock.wiring import House
+
+FIRST_FILE = date(2010, 12, 1)
+HISTORY = date(2011, 8, 29)
+END = date(2011, 12, 10)
+WEEKS = 14
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One invocation of the demo: the day it speaks for, the stages it runs, and what to call it."""
+
+    day: date
+    verbs: tuple[str, ...]
+    title: str
+
+
+def episodes(weeks: int) -> tuple[Episode, ...]:
+    """History, so many weekly runs, and after all of them once more labels and monitoring."""
+    found = [Episode(HISTORY, STAGES, "history: nine months land at once, the first model is trained")]
+    found += [Episode(HISTORY + timedelta(days=7 * n), STAGES, f"week {n} of {weeks}") for n in range(1, weeks + 1)]
+    if weeks == WEEKS:
+        found.append(Episode(END, ("land", "features", "labels", "monitor"), "the last outcomes mature"))
+    return tuple(found)
+
+
+def run(parsed: argparse.Namespace) -> int:
+    """Run the episodes, then print the table and write the page."""
+    if not 0 <= parsed.weeks <= WEEKS:
+        raise UsageError("--weeks", got=str(parsed.weeks), expected=f"0 to {WEEKS}, as long as the data lasts")
+    began = clock.stopwatch()
+    with opened(parsed, parsed.pipeline) as home:
+        landing = Path(home.landing) / home.configuration.pipeline.source
+        with progress_shown(len(STAGES)) as watching:
+            for episode in episodes(parsed.weeks):
+                online_retail.write_days(landing, FIRST_FILE, episode.day - timedelta(days=1))
+                _say(f"{episode.day}  {episode.title}")
+                run_ = wiring.new_run(home, wiring.as_of_instant(home, str(episode.day)), parsed.progress or watching)
+                local.run_stages(run_, episode.verbs, "run")
+        page = _tell(home)
+    _say(f"The whole loop took {clock.stopwatch() - began:.0f} s. The page: {page}")
+    _say(
+        f'Look further: penstock status {parsed.pipeline}, penstock get {parsed.pipeline} 12347, penstock sql "SELECT * FROM crm_{parsed.pipeline} LIMIT 5"'
+    )
+    return 0
+
+
+def _tell(home: House) -> Path:
+    from penstock.report.collect import collect
+    from penstock.report.page import render
+    from penstock.report.text import week_table
+
+    data = collect(home)
+    print(week_table(data))
+    page = home.root / "reports" / f"{data.pipeline}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render(data), encoding="utf-8")
+    return page
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

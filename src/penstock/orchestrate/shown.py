@@ -1,0 +1,58 @@
+"""Plans, status and scores as lines for people; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from penstock import clock
+
+if TYPE_CHECKING:
+    from penstock.orchestrate.local import Planned
+    from penstock.orchestrate.status import Status
+    from penstock.publish.record import PublishedScore
+
+_MANY = 6
+
+
+def plan_lines(planned: Iterable[Planned]) -> list[str]:
+    """One block a stage: what it would read and write."""
+    lines = []
+    for stage in planned:
+        lines.append(stage.stage)
+        lines += [f"  {key}: {_short(value)}" for key, value in stage.plan.items()]
+    return lines
+
+
+def status_lines(status: Status) -> list[str]:
+    """The status, most urgent last: the next action."""
+    model = f"version {status.production_version}, promoted for {status.promoted_as_of}" if status.production_version else "none"
+    lines = [
+        f"pipeline    {status.pipeline}",
+        f"Production  {model}",
+        f"newest      features {status.newest_features or '-'}, scores {status.newest_scores or '-'}",
+    ]
+    lines.append(f"unscored    {status.unscored_rows:,} rows" if status.unscored_rows is not None else "unscored    not known")
+    lines.append("cursors     " + ", ".join(f"{name} {version}" for name, version in status.cursors.items()))
+    lines.append("last runs")
+    lines += [f"  {r['as_of']}  {r['job']:<9} {r['status']:<8} {r['seconds']:>6.1f} s  {r['run_id']}" for r in status.last_runs]
+    lines.append(f"open alerts {len(status.open_alerts)}")
+    lines += [f"  {a['as_of']}  {a['message']}" for a in status.open_alerts[:_MANY]]
+    return [*lines, f"next        {status.next_action}"]
+
+
+def score_lines(key: Sequence[str], score: PublishedScore, timezone: str) -> list[str]:
+    """A published score with where it comes from; its `as_of` as the day that begins then in `timezone`."""
+    return [
+        f"{' '.join(key)}: {score.score:.4f}{f' ({score.band})' if score.band else ''}",
+        f"  as of {clock.local_day(score.as_of, timezone)}, model version {score.version}, scored {score.scored_at:%Y-%m-%d %H:%M} UTC, generation {score.generation}",
+    ]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_short(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        items = [_short(v) for v in list(value)[:_MANY]]
+        return f"{len(value)}: " + "; ".join(items) + (" …" if len(value) > _MANY else "") if value else "none"
+    return str(value)

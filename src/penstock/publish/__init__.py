@@ -1,0 +1,1 @@
+"""Scores out of the lake: the CRM table and the Redis generation that applications read."""

@@ -1,0 +1,102 @@
+"""The evidence for the gates: the holdout's rows again from the recorded versions, scored through the Spark path."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from penstock.registry import gates
+from penstock.registry.card import CardFacts
+from penstock.registry.gates import Champion, Check, Judged, Verdict
+from penstock.scoring.run import score_rows
+from penstock.stage import Run
+from penstock.training import dataset, evaluate
+from penstock.training.records import InputTable, TrainedRun
+from penstock.training.rows import Rows, labelled_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from pyspark.sql import DataFrame
+
+    from penstock.training.records import LocalModel
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The holdout with the scores that the candidate got in training and through the Spark path, and the champion's."""
+
+    rows: Rows
+    kept: NDArray[np.float64]
+    deployed: NDArray[np.float64]
+    champion: Champion | None
+
+
+def verdicts(run: Run, candidate: TrainedRun, found: Evidence) -> tuple[Verdict, ...]:
+    """What each gate says of the candidate."""
+    config, seed = run.pipeline.training.gates, run.pipeline.training.seed
+    rows = found.rows
+    judged = Judged(rows.label, found.deployed, rows.entity)
+    heuristics = evaluate.baseline_scores(rows, run.pipeline.training.baselines)
+    segments = evaluate.segments_of(rows.frame, run.pipeline.training.segments)
+    # The rows were only written because every check held; a view without checks has shown nothing.
+    checks = [Check(check["name"], True) for check in json.loads(run.services.models().read_text(candidate.run_id, "feature_checks.json"))]
+    return (
+        gates.is_deployable(found.kept, found.deployed, config),
+        gates.features_are_checked(checks),
+        gates.beats_heuristics(judged, heuristics, config, seed=seed),
+        gates.not_worse_than_champion(judged, found.champion, config, seed=seed),
+        gates.no_segment_loses(judged, found.champion, segments, config),
+        gates.is_calibrated(judged, config),
+    )
+
+
+def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidence:
+    """Read the holdout again and score it, with the model as it comes back from the store."""
+    models = run.services.models()
+    holdout = dataset.labelled(run, record.features, record.labels, record.holdout_days)
+    key = [*run.key, ("as_of", "timestamp")]
+    names = [name for name, _ in key]
+
+    def scored(frame: DataFrame, model: LocalModel, name: str) -> DataFrame:
+        return frame.join(score_rows(holdout, key, model).withColumnRenamed("score", name), on=names, how="left")
+
+    frame = scored(holdout, models.local_model(candidate), "__candidate")
+    production = models.production(run.pipeline.name)
+    if production is not None:
+        frame = scored(frame, models.local_model(production), "__champion")
+    rows = labelled_rows(frame.toArrow().to_pandas(), key=run.pipeline.features.entity)
+    kept = np.asarray(json.loads(models.read_text(candidate.run_id, dataset.SCORES)), dtype=np.float64)
+    if dataset.rows_digest(rows.frame["as_of"].tolist(), rows.entity.tolist()) != record.rows_digest:
+        kept = np.empty(0)  # other rows than those judged in training: deployability is then not known
+    champion = Champion(str(production.version), rows.frame["__champion"].to_numpy(dtype=np.float64)) if production else None
+    return Evidence(rows, kept, rows.frame["__candidate"].to_numpy(dtype=np.float64), champion)
+
+
+def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout: Evidence, found: tuple[Verdict, ...]) -> CardFacts:
+    """What the model card says."""
+    pipeline = run.pipeline
+    return CardFacts(
+        pipeline=pipeline.name,
+        question=pipeline.purpose.question,
+        owner=pipeline.purpose.owner,
+        positive=pipeline.label.positive,
+        as_of=str(record.as_of),
+        training_id=candidate.tags["penstock.training_id"],
+        run_id=candidate.run_id,
+        digest=candidate.digest,
+        code_version=run.code_version,
+        estimator=pipeline.training.estimator,
+        params=dict(candidate.params),
+        calibration=pipeline.training.calibration.method,
+        features=run.services.models().local_model(candidate).columns,
+        tables=[InputTable(f"features_{pipeline.features.name}", record.features), InputTable(f"labels_{pipeline.name}", record.labels)],
+        trained_on=f"{record.train_rows} rows of {len(record.train_days)} cohorts, {record.train_days[0]} to {record.train_days[-1]}",
+        judged_on=f"{record.holdout_rows} rows of {len(record.holdout_days)} cohorts, {record.holdout_days[0]} to {record.holdout_days[-1]}",
+        overall=evaluate.evaluate(holdout.rows.label, holdout.deployed),
+        segments=evaluate.by_segment(holdout.rows, holdout.deployed, pipeline.training.segments),
+        verdicts=found,
+        notes=record.notes,
+    )

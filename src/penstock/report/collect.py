@@ -1,0 +1,199 @@
+"""Read everything that the report tells from the lake's tables and MLflow: one small query a table, shaped elsewhere.
+
+What leaves Spark is bounded by the number of runs and files, never by that of entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from penstock import clock, wiring
+from penstock.features.run import view_tables
+from penstock.lake import tables
+from penstock.monitoring.profile import ALL
+from penstock.orchestrate.status import next_action, unscored_rows
+from penstock.progress import Silent
+from penstock.report import evidence, shape
+from penstock.report.data import Now, ReportData
+from penstock.report.gathered import Gathered, Models, Rows, Training
+from penstock.stage import Run
+from penstock.training import dataset
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+    from penstock.wiring import House
+
+_MEASURES = ("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted")
+_INSTANTS = ("finished_at", "decided_at")
+
+
+def collect(home: House) -> ReportData:
+    """The report of the house's pipeline as its tables and MLflow stand. Raises ServiceError when MLflow does not answer."""
+    run = wiring.new_run(home, wiring.as_of_instant(home, "9999-01-01"), Silent())
+    return report(gather(run))
+
+
+def report(found: Gathered) -> ReportData:
+    """The whole of what was gathered, in the report's form; pure."""
+    pipeline, days = found.pipeline, shape.run_days(found.ledger)
+    as_of = days[-1] if days else pipeline.schedule.first
+    outcome = pipeline.name.replace("_", " ")
+    return ReportData(
+        pipeline=pipeline.name,
+        purpose=" ".join(text for text in (pipeline.purpose.question, pipeline.purpose.decision) if text),
+        as_of=as_of,
+        outcome=outcome,
+        generated_note=f"{outcome.capitalize()} means: {pipeline.label.positive}. Read from the lake's tables by version {found.code_version}.",
+        production=evidence.production(found),
+        now=_now(found, as_of),
+        weeks=shape.weeks(found),
+        models=evidence.models(found),
+        data=evidence.data_facts(found, days[-1] if days else None),
+        drift_floor=pipeline.monitoring.drift.floor,
+    )
+
+
+def _now(found: Gathered, as_of: date) -> Now:
+    models = found.models
+    above = models.production.version if models.production else 0
+    waiting = [v.version for v in models.versions if v.version > above and v.tags.get("penstock.approval") == "waiting"]
+    looked = any(row["kind"] == "retrain" for row in found.decisions)
+    return Now(
+        freshness=(evidence.freshness(found, as_of),),
+        unscored_rows=found.unscored,
+        open_alerts=tuple(str(row["message"]) for row in found.alerts) if looked else None,
+        next_action=next_action(
+            found.pipeline.name, models.production is not None, max(waiting, default=None), found.unscored, _last_run(found.ledger)
+        ),
+    )
+
+
+def _last_run(ledger: Rows) -> list[Mapping[str, Any]]:
+    """The newest run as `next_action` takes it."""
+    if not ledger:
+        return []
+    last = max(ledger, key=lambda row: row["finished_at"])
+    bad = next((row for row in ledger if row["run_id"] == last["run_id"] and row["status"] != "done"), last)
+    return [{"as_of": str(last["day"]), "status": bad["status"], "message": bad["message"]}]
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def gather(run: Run) -> Gathered:
+    """All rows, in about ten queries."""
+    models = _models(run)
+    decisions = _read(
+        run,
+        tables.DECISIONS,
+        _own("day", "kind", "subject", "outcome", "reasons", "evidence", "model_version", "promotion", "decided_by", "decided_at"),
+    )
+    return Gathered(
+        pipeline=run.pipeline,
+        contract=run.contract,
+        ledger=_read(run, tables.LEDGER, _own("day", "run_id", "job", "stage", "status", "message", "counts", "seconds", "finished_at")),
+        measures=_read(run, tables.METRICS, _measured),
+        decisions=decisions,
+        files=_read(run, tables.files(run.pipeline.source), _files),
+        cohorts=_read(run, view_tables(run)[1], _cohorts),
+        checks=_read(run, tables.files(run.pipeline.source), _checks),
+        scores=_read(run, tables.predictions(run.pipeline.name, run.key), _scores),
+        alerts=_read(run, tables.ALERTS, _alerts(max((d["day"] for d in decisions if d["kind"] == "retrain"), default=None))),
+        models=models,
+        unscored=unscored_rows(run, models.production.version if models.production else None),
+        code_version=run.code_version,
+    )
+
+
+def _models(run: Run) -> Models:
+    store, name = run.services.models(), run.pipeline.name
+    trainings = [
+        Training(found, dataset.record_from_json(store.read_text(found.run_id, dataset.RECORD))) for found in reversed(store.runs(name))
+    ]
+    return Models(tuple(trainings), store.versions(name), store.production(name))
+
+
+_Query = Callable[["DataFrame", Run], "DataFrame"]
+
+
+def _read(run: Run, table: tables.Table, query: _Query) -> Rows:
+    """A query's rows, instants as `datetime` in UTC and `day` as the local day; none while the table is not there.
+
+    Instants leave Spark as numbers: a collected timestamp would be turned into the machine's own time zone.
+    """
+    if not run.lake.exists(table):
+        return ()
+    rows = [row.asDict(recursive=True) for row in query(run.lake.read(table), run).collect()]
+    for row in rows:
+        if "day" in row:
+            row["day"] = clock.local_day(clock.from_epoch(row["day"]), run.contract.timezone)
+        row.update({name: clock.from_epoch(row[name]) for name in _INSTANTS if row.get(name) is not None})
+    return rows
+
+
+def _day(column: str = "as_of") -> Column:
+    from pyspark.sql import functions as F
+
+    return F.unix_micros(column).alias("day")
+
+
+def _own(*names: str) -> _Query:
+    """The pipeline's own rows of a shared table; `day` stands for the `as_of`."""
+
+    def query(frame: DataFrame, run: Run) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        columns = [_day() if name == "day" else F.unix_micros(name).alias(name) if name in _INSTANTS else F.col(name) for name in names]
+        return frame.where(F.col("pipeline") == run.pipeline.name).select(*columns)
+
+    return query
+
+
+def _measured(frame: DataFrame, run: Run) -> DataFrame:
+    """Performance and drift of the whole, no segment, and only the numbers that the report shows."""
+    from pyspark.sql import functions as F
+
+    shown = (F.col("kind") == "performance") & F.col("name").isin(*_MEASURES) | (F.col("kind") == "drift") & (F.col("name") == "psi")
+    return _own("day", "kind", "subject", "name", "value", "state", "model_version")(frame.where(shown & (F.col("segment") == ALL)), run)
+
+
+def _alerts(newest: date | None) -> _Query:
+    """The alerts of the newest `as_of` that was monitored; older ones were looked at again since."""
+
+    def query(frame: DataFrame, run: Run) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        open_ = F.lit(False) if newest is None else F.col("as_of") == F.lit(run.instant(newest))
+        return _own("day", "message")(frame.where(open_), run).orderBy("message")
+
+    return query
+
+
+def _files(frame: DataFrame, _run: Run) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    sums = [F.sum(name).alias(name) for name in ("accepted", "rejected")]
+    return frame.groupBy(_day("landed_as_of")).agg(F.count("*").alias("files"), *sums, F.max("day").alias("newest"))
+
+
+def _checks(frame: DataFrame, _run: Run) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    named = frame.select(F.explode("checks").alias("name", "count"))
+    return named.groupBy("name").agg(F.sum("count").alias("count")).orderBy("name")
+
+
+def _cohorts(frame: DataFrame, _run: Run) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    return frame.groupBy(_day()).agg(F.count("*").alias("rows"))
+
+
+def _scores(frame: DataFrame, _run: Run) -> DataFrame:
+    from pyspark.sql import functions as F
+
+    regular = frame.where(~F.col("backfill") & (F.col("role") == "champion"))
+    return regular.groupBy(_day(), "model_version", "promotion").agg(F.count("*").alias("rows"), F.count_if("is_control").alias("control"))

@@ -1,0 +1,226 @@
+"""Everything the page and the terminal table show, as one frozen value.
+
+Whoever reads the lake builds a `ReportData`; `page.render` and `text.week_table` are pure functions of it, so a figure on
+the page can be compared with the table it came from. None always means "not known yet" and is never shown as 0.
+Shares and rates are fractions of 1, durations are seconds, days are calendar days in the contract's time zone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from pydantic import TypeAdapter
+
+KEEP = "keep"
+"""The decision of a week in which nothing had to be done; every other decision is explained below the terminal table."""
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a number: neither None nor NaN nor infinite."""
+    return value is not None and math.isfinite(value)
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """How good scores were against outcomes: on a holdout, or on a cohort after its labels matured."""
+
+    rows: int | None = None
+    auc: float | None = None
+    average_precision: float | None = None
+    brier: float | None = None
+    ece: float | None = None
+    lift: float | None = None
+
+
+@dataclass(frozen=True)
+class Production:
+    """The model version under alias `production`."""
+
+    version: str
+    promoted_at: datetime | None = None
+    approved_by: str | None = None
+    trained_as_of: date | None = None
+    holdout: Metrics = Metrics()
+
+
+@dataclass(frozen=True)
+class Freshness:
+    """Up to which day a source has been landed, and whether that keeps the promise of its contract."""
+
+    source: str
+    landed_to: date | None = None
+    on_time: bool | None = None
+    promise: str = ""
+
+
+@dataclass(frozen=True)
+class Now:
+    """The state at the instant of the report; `open_alerts` are sentences, None when nobody looked."""
+
+    freshness: tuple[Freshness, ...] = ()
+    unscored_rows: int | None = None
+    open_alerts: tuple[str, ...] | None = None
+    next_action: str | None = None
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One `as_of` whose labels are all known: the scores given then, by `model_version`, judged by what came."""
+
+    as_of: date
+    metrics: Metrics = Metrics()
+    model_version: str | None = None
+    auc_low: float | None = None
+    auc_high: float | None = None
+    observed_rate: float | None = None
+    predicted_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class Drift:
+    """Population stability index of one feature or score against training; `decides` is False for history that only grows."""
+
+    feature: str
+    psi: float | None = None
+    decides: bool = True
+
+
+@dataclass(frozen=True)
+class WeekRow:
+    """One scheduled run: what came in, what went out, which cohorts matured (mostly none or one) and what was decided.
+
+    `rows_landed` are the accepted rows and `quarantined` those beside them; `published` leaves out `withheld_control`.
+    """
+
+    as_of: date
+    files: int | None = None
+    rows_landed: int | None = None
+    quarantined: int | None = None
+    feature_rows: int | None = None
+    scored: int | None = None
+    published: int | None = None
+    withheld_control: int | None = None
+    matured: tuple[Cohort, ...] = ()
+    drift: tuple[Drift, ...] = ()
+    decision: str | None = None
+    reasons: tuple[str, ...] = ()
+    production_version: str | None = None
+    seconds: float | None = None
+
+    @property
+    def worst_drift(self) -> Drift | None:
+        """The feature with the highest known PSI among those that may decide something."""
+        judged = [one for one in self.drift if one.decides and known(one.psi)]
+        return max(judged, key=lambda one: one.psi or 0.0, default=None)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a gate or a check said; `passed` is None when it could not be evaluated, which is not a pass."""
+
+    name: str
+    passed: bool | None
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Importance:
+    """What a feature contributes to the model, in the unit that `ReportData.importance_unit` names."""
+
+    feature: str
+    value: float
+
+
+@dataclass(frozen=True)
+class CalibrationPoint:
+    """One group of holdout rows of similar score: mean score and share of ones."""
+
+    predicted: float
+    observed: float
+    rows: int | None = None
+
+
+@dataclass(frozen=True)
+class GainPoint:
+    """Share of the population contacted in order of score, and share of all positives reached."""
+
+    contacted: float
+    reached: float
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One model version with its evidence; `standing` is a word such as production, previous, refused or candidate."""
+
+    version: str
+    standing: str | None = None
+    trained_as_of: date | None = None
+    training_rows: int | None = None
+    holdout: Metrics = Metrics()
+    best_heuristic: str | None = None
+    best_heuristic_auc: float | None = None
+    gates: tuple[Verdict, ...] = ()
+    importances: tuple[Importance, ...] = ()
+    calibration: tuple[CalibrationPoint, ...] = ()
+    gain: tuple[GainPoint, ...] = ()
+    approved_by: str | None = None
+
+    @property
+    def title(self) -> str:
+        """`Version 2`, or the name alone of what never got a number (`Candidate of 2011-08-29`)."""
+        return f"Version {self.version}" if self.version.isdigit() else f"{self.version[:1].upper()}{self.version[1:]}"
+
+
+@dataclass(frozen=True)
+class Count:
+    """A named number of rows or files."""
+
+    name: str
+    count: int | None
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """What the contract counted, why rows stand in quarantine, and what the checks said."""
+
+    contract: tuple[Count, ...] = ()
+    quarantine: tuple[Count, ...] = ()
+    checks: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReportData:
+    """The page's whole input, weeks and models in the order of time; `outcome` is the word for a label of 1 (`churn`)."""
+
+    pipeline: str
+    purpose: str
+    as_of: date
+    outcome: str = "outcome"
+    generated_note: str | None = None
+    production: Production | None = None
+    now: Now = Now()
+    weeks: tuple[WeekRow, ...] = ()
+    models: tuple[ModelRow, ...] = ()
+    data: DataFacts = DataFacts()
+    drift_floor: float | None = None
+    importance_unit: str = "loss of AUC when shuffled"
+
+    @property
+    def cohorts(self) -> tuple[Cohort, ...]:
+        """All matured cohorts in the order of their `as_of`."""
+        return tuple(sorted((cohort for week in self.weeks for cohort in week.matured), key=lambda cohort: cohort.as_of))
+
+
+_JSON = TypeAdapter(ReportData)
+
+
+def to_json(data: ReportData) -> str:
+    """The report's input as JSON; a NaN becomes null."""
+    return _JSON.dump_json(data, indent=2).decode()
+
+
+def from_json(text: str) -> ReportData:
+    """The inverse of `to_json`. Raises pydantic.ValidationError for anything else."""
+    return _JSON.validate_json(text)

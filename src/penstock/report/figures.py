@@ -1,0 +1,67 @@
+"""Numbers and days as the texts that the page, the charts' tables and the terminal share; unknown is an en dash."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from penstock.report.data import Cohort, known
+
+UNKNOWN = "–"
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def count(value: float | None) -> str:
+    """`12,345`."""
+    return f"{value:,.0f}" if value is not None and known(value) else UNKNOWN
+
+
+def metric(value: float | None) -> str:
+    """Three decimals: `0.748`."""
+    return f"{value:.3f}" if value is not None and known(value) else UNKNOWN
+
+
+def share(value: float | None) -> str:
+    """A fraction of 1 as per cent with one decimal: `31.2 %` (no line break inside)."""
+    return f"{100 * value:.1f}\u00a0%" if value is not None and known(value) else UNKNOWN
+
+
+def ratio(value: float | None) -> str:
+    """Two decimals: `1.83`."""
+    return f"{value:.2f}" if value is not None and known(value) else UNKNOWN
+
+
+def seconds(value: float | None) -> str:
+    """One decimal: `14.2`."""
+    return f"{value:,.1f}" if value is not None and known(value) else UNKNOWN
+
+
+def word(value: str | None) -> str:
+    """The text itself, or the dash for none."""
+    return value or UNKNOWN
+
+
+def day(value: date | datetime | None) -> str:
+    """`2011-09-05`."""
+    return UNKNOWN if value is None else value.strftime("%Y-%m-%d")
+
+
+def instant(value: datetime | None) -> str:
+    """`2011-09-05 06:00 UTC`; the zone stands there only when the value has one."""
+    return UNKNOWN if value is None else value.strftime("%Y-%m-%d %H:%M %Z").rstrip()
+
+
+def short_day(value: date) -> str:
+    """`5 Sep`, in English whatever the locale."""
+    return f"{value.day} {_MONTHS[value.month - 1]}"
+
+
+def short_month(value: date) -> str:
+    """`Sep 11`: month and year, for axes longer than a year."""
+    return f"{_MONTHS[value.month - 1]} {value.year % 100:02d}"
+
+
+def interval(cohort: Cohort) -> str:
+    """The AUC's confidence bounds: `0.701 to 0.752`."""
+    if not (known(cohort.auc_low) and known(cohort.auc_high)):
+        return UNKNOWN
+    return f"{metric(cohort.auc_low)} to {metric(cohort.auc_high)}"

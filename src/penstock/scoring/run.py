@@ -1,0 +1,126 @@
+"""The score stage: the unscored feature rows of the population, with the Production model, appended to the predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from penstock import clock
+from penstock.features.run import view_tables
+from penstock.lake import tables
+from penstock.landing.freshness import require_fresh
+from penstock.scoring.plan import Plan, Scored, decide
+from penstock.scoring.predict import scorer
+from penstock.stage import Report, Run
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from pyspark.sql import Column, DataFrame
+
+    from penstock.training.records import LocalModel
+
+_SALTED = 1_000_000
+
+
+def plan(run: Run) -> Plan:
+    """What is unscored. The Production version is resolved here, once, and stays for the run."""
+    require_fresh(run)
+    _, feature_table = view_tables(run)
+    to = run.lake.version(feature_table)
+    model = run.services.models().production(run.pipeline.name)
+    newest = _newest(run, feature_table) if to >= 0 else None
+    version = model.version if model else None
+    return decide(version, model.promotion if model else 0, newest, to, _scored(run, version, newest))
+
+
+def apply(run: Run, chosen: Plan) -> Report:
+    """Score and append. The model is loaded by its digest in each Python worker."""
+    from pyspark.sql import functions as F
+
+    inputs = {"features": chosen.to, "model": chosen.version or 0}
+    rows = None if chosen.empty else unscored(run, chosen)
+    if chosen.version is None or chosen.as_of is None or rows is None or rows.isEmpty():
+        return Report("score", "nothing", chosen.reason or "no unscored rows", {"scored": 0}, inputs)
+    table = tables.predictions(run.pipeline.name, run.key)
+    scored = predictions(run, rows, chosen.version)
+    columns = {
+        "model_version": F.lit(chosen.version),
+        "promotion": F.lit(chosen.promotion),
+        "role": F.lit("champion"),
+        "backfill": F.lit(chosen.backfill),
+        "is_control": control(run),
+        "scored_at": F.lit(clock.now()),
+        "_from_version": F.lit(chosen.after + 1),
+        "_to_version": F.lit(chosen.to),
+        "run_id": F.lit(run.run_id),
+    }
+    done = run.append("pipeline", table, "score", (chosen.version, chosen.after, chosen.to), scored.withColumns(columns))
+    run.progress.step("score.appended", done.rows)
+    text = f"{done.rows:,} rows of {clock.local_day(chosen.as_of, run.contract.timezone)} with version {chosen.version}{' (backfill)' if chosen.backfill else ''}"
+    return Report("score", "done", text, {"scored": done.rows}, inputs, {table.name: done.version})
+
+
+def unscored(run: Run, chosen: Plan) -> DataFrame:
+    """The feature rows of the plan that belong to the population."""
+    from pyspark.sql import functions as F
+
+    _, feature_table = view_tables(run)
+    whole = chosen.after < 0
+    rows = run.lake.read(feature_table, chosen.to) if whole else run.lake.changes(feature_table, chosen.after, chosen.to)
+    return rows.where(F.col("as_of") == F.lit(chosen.as_of)).where(F.expr(run.pipeline.population))
+
+
+def predictions(run: Run, rows: DataFrame, version: int) -> DataFrame:
+    """Key, `as_of` and `score` of feature rows, by the one scoring path that the gates test too."""
+    models = run.services.models()
+    return score_rows(rows, [*run.key, ("as_of", "timestamp")], models.local_model(models.version(run.pipeline.name, version)))
+
+
+def score_rows(rows: DataFrame, keys: Sequence[tables.Column], model: LocalModel) -> DataFrame:
+    """Score rows with a model on disk: `mapInArrow`, only key and features in, key and score out."""
+    from pyspark.sql import functions as F
+
+    names = [name for name, _ in keys]
+    numbers = [F.col(c).cast("double") for c in model.inputs.numeric]
+    texts = [F.col(c).cast("string") for c in model.inputs.categorical]
+    schema = ", ".join(f"`{name}` {kind}" for name, kind in [*keys, ("score", "double")])
+    return rows.select(*names, *numbers, *texts).mapInArrow(scorer(str(model.path), model.digest, names), schema)
+
+
+def control(run: Run) -> Column:
+    """Whether the entity belongs to the control group: by a salted hash, so that it stays there, and a larger share holds the smaller."""
+    from pyspark.sql import functions as F
+
+    publish = run.pipeline.publish
+    hashed = F.xxhash64(F.lit(publish.control_salt), *(F.col(name) for name, _ in run.key))
+    return F.pmod(hashed, F.lit(_SALTED)) < F.lit(round(publish.control_share * _SALTED))
+
+
+def _newest(run: Run, feature_table: tables.Table) -> datetime | None:
+    from pyspark.sql import functions as F
+
+    rows = run.lake.read(feature_table).where(F.col("as_of") <= F.lit(run.as_of))
+    found = rows.agg(F.unix_micros(F.max("as_of"))).collect()[0][0]
+    return None if found is None else clock.from_epoch(found)
+
+
+def _scored(run: Run, version: int | None, newest: datetime | None) -> Scored:
+    from pyspark.sql import functions as F
+
+    table = tables.predictions(run.pipeline.name, run.key)
+    if version is None or newest is None or not run.lake.exists(table):
+        return Scored(-1, None)
+    regular = ~F.col("backfill")
+    # A backfill moves the cursor of its own as_of alone: the same run again finds it done, and a newer as_of is still to be scored.
+    own = (F.col("model_version") == version) & (regular | (F.col("as_of") == F.lit(newest)))
+    row = (
+        run.lake.read(table)
+        .agg(
+            F.max(F.when(own, F.col("_to_version"))).alias("cursor"),
+            F.unix_micros(F.max(F.when(regular, F.col("as_of")))).alias("newest"),
+        )
+        .collect()[0]
+    )
+    cursor = -1 if row["cursor"] is None else int(row["cursor"])
+    return Scored(cursor, None if row["newest"] is None else clock.from_epoch(row["newest"]))

@@ -1,0 +1,1 @@
+"""Training: labelled rows to a calibrated candidate, judged on weeks that it has not seen."""

@@ -1,0 +1,81 @@
+"""The labelled rows at recorded table versions, and the record of what a training was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from penstock.config.load import digest_of
+from penstock.features.run import view_tables
+from penstock.lake import tables
+from penstock.stage import Run
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+RECORD, SCORES = "training.json", "holdout_scores.json"
+"""Where a training run keeps what the registry reads."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a candidate was made from: enough to make its rows again from the tables."""
+
+    pipeline: str
+    as_of: date
+    features: int
+    labels: int
+    train_days: tuple[date, ...]
+    holdout_days: tuple[date, ...]
+    train_rows: int
+    holdout_rows: int
+    rows_digest: str
+    """Of the holdout's (as_of, key) in order: the rows to which the kept scores belong."""
+    calibration: tuple[tuple[float, float, int], ...] = ()
+    gain: tuple[tuple[float, float], ...] = ()
+    importances: Mapping[str, float] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The record as text."""
+        return json.dumps(asdict(self), default=str, indent=1)
+
+
+def record_from_json(text: str) -> Record:
+    """The record that `to_json` wrote."""
+    found: dict[str, Any] = json.loads(text)
+    for name in ("train_days", "holdout_days"):
+        found[name] = tuple(date.fromisoformat(day) for day in found[name])
+    for name in ("calibration", "gain", "notes"):
+        found[name] = tuple(tuple(point) if isinstance(point, list) else point for point in found[name])
+    return Record(**(found | {"as_of": date.fromisoformat(found["as_of"])}))
+
+
+def labelled(run: Run, features: int, labels: int, days: Sequence[date] | None = None) -> DataFrame:
+    """Key, `as_of`, the view's columns and `label` of every row whose outcome was known by the run's `as_of`.
+
+    Decimals leave as doubles: the model computes with doubles anyway, and both paths must see the same value.
+    """
+    from pyspark.sql import functions as F
+
+    _, feature_table = view_tables(run)
+    label_table = tables.labels(run.pipeline.name, run.key)
+    known = F.col("state").isin("matured", "revised") & (F.col("matured_at") <= F.lit(run.as_of)) & F.col("label").isNotNull()
+    outcome = run.lake.read(label_table, labels).where(known).select(*label_table.key, "label")
+    columns = [
+        F.col(n).cast("double").alias(n) if kind.startswith("decimal") else F.col(n)
+        for n, kind in feature_table.columns
+        if not n.startswith("_") and n != "run_id"
+    ]
+    rows = run.lake.read(feature_table, features).select(*columns)
+    if days is not None:
+        rows = rows.where(F.col("as_of").isin([F.lit(run.instant(day)) for day in days]))
+    return rows.join(outcome, on=list(label_table.key), how="inner")
+
+
+def rows_digest(as_of: Sequence[object], entity: Sequence[object]) -> str:
+    """A digest of row keys in order, so that scores can be kept without the keys they belong to."""
+    return digest_of([[str(a), str(e)] for a, e in zip(as_of, entity, strict=True)])

@@ -1,0 +1,105 @@
+"""Pictures of a candidate on its holdout, as matplotlib Figures that belong to nobody: no pyplot, no window, no global state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.inspection import permutation_importance
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from penstock import metrics
+from penstock.training.fit import Fitted, one_thread
+from penstock.training.inputs import from_pandas
+from penstock.training.rows import Rows
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+_INK, _REFERENCE = "#1f4e79", "#9a9a9a"
+
+
+def plots(label: Ints, score: Floats, *, importances: Mapping[str, float] | None = None, bins: int = 10) -> dict[str, Figure]:
+    """Figures by file name; none when the labels hold one class or a score is not a number, since there is nothing to draw."""
+    if metrics.fault(label, score, both_classes=True):
+        return {}
+    found = {
+        "plots/roc.png": roc(label, score),
+        "plots/precision_recall.png": precision_recall(label, score),
+        "plots/calibration.png": calibration(label, score, bins),
+        "plots/gain.png": gain(label, score),
+    }
+    return found | ({"plots/importances.png": importance_bars(importances)} if importances else {})
+
+
+def _axes(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(5.6, height), dpi=110, layout="constrained")
+    axes = figure.subplots()
+    axes.set(title=title, xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def roc(label: Ints, score: Floats) -> Figure:
+    """Share of ones found against share of zeros taken for ones."""
+    false, true, _ = roc_curve(label, score)
+    figure, axes = _axes(f"ROC, AUC {metrics.roc_auc(label, score).value:.3f}", "false positive rate", "true positive rate")
+    axes.plot([0, 1], [0, 1], color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.plot(false, true, color=_INK)
+    return figure
+
+
+def precision_recall(label: Ints, score: Floats) -> Figure:
+    """Precision at each recall, with the base rate."""
+    precision, recall, _ = precision_recall_curve(label, score)
+    figure, axes = _axes(f"Precision and recall, AP {metrics.average_precision(label, score).value:.3f}", "recall", "precision")
+    axes.axhline(float(np.mean(label)), color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.plot(recall, precision, color=_INK)
+    axes.set_ylim(0, 1.02)
+    return figure
+
+
+def calibration(label: Ints, score: Floats, bins: int = 10) -> Figure:
+    """What came true against what was foretold, in groups of equal size."""
+    groups = np.array_split(np.argsort(score, kind="stable"), min(bins, len(score)))
+    foretold = [float(score[group].mean()) for group in groups]
+    came = [float(label[group].mean()) for group in groups]
+    error = metrics.expected_calibration_error(label, score, bins).value
+    title = "Calibration" + (f", expected error {error:.3f}" if error is not None else "")
+    figure, axes = _axes(title, "mean score of the group", "share of ones")
+    axes.plot([0, 1], [0, 1], color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.plot(foretold, came, color=_INK, marker="o", markersize=4)
+    return figure
+
+
+def gain(label: Ints, score: Floats) -> Figure:
+    """Share of all ones reached by contacting the highest scores first; the slope over the dashed line is the lift."""
+    curve = metrics.gain_curve(label, score)
+    lift = metrics.lift_at(label, score, 0.1).value or float("nan")
+    figure, axes = _axes(f"Gain, lift at 10 % {lift:.2f}", "share contacted", "share of ones reached")
+    axes.plot([0, 1], [0, 1], color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.plot(curve.contacted, curve.reached, color=_INK)
+    return figure
+
+
+def importance_bars(importances: Mapping[str, float], top: int = 20) -> Figure:
+    """The features whose shuffling costs the most AUC."""
+    ranked = sorted(importances.items(), key=lambda item: (-item[1], item[0]))[:top][::-1]
+    figure, axes = _axes("Permutation importance on the holdout", "loss of AUC", "", height=1.2 + 0.24 * len(ranked))
+    axes.barh([name for name, _ in ranked], [value for _, value in ranked], color=_INK)
+    return figure
+
+
+def importances_of(fitted: Fitted, rows: Rows, *, seed: int, max_rows: int = 1500, repeats: int = 2) -> dict[str, float]:
+    """Mean loss of ROC AUC when a feature's values are shuffled among at most `max_rows` rows; empty with one class."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
+    label = rows.label[chosen]
+    if np.unique(label).size < 2:
+        return {}
+    frame = from_pandas(rows.frame.iloc[chosen], fitted.inputs)
+    with one_thread():
+        found: Any = permutation_importance(fitted.model, frame, label, scoring="roc_auc", n_repeats=repeats, random_state=seed)
+    return dict(zip(fitted.inputs.names, map(float, found.importances_mean), strict=True))

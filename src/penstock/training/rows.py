@@ -1,0 +1,72 @@
+"""The labelled rows that a model is fitted on or judged by, in one order whatever order they came in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from penstock.errors import DataError
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows, ordered by (`as_of`, entity): the arrays and the frame are of one length."""
+
+    frame: pd.DataFrame
+    """All columns as they came, with a fresh index."""
+    label: NDArray[np.int64]
+    """0 or 1."""
+    day: NDArray[np.int64]
+    """The `as_of` as days since 1970-01-01, nearest midnight UTC, for horizons."""
+    entity: NDArray[np.object_]
+    """The entity key as one text that no other key shares."""
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def where(self, mask: NDArray[np.bool_]) -> Rows:
+        """The rows of a mask."""
+        return Rows(self.frame.loc[mask].reset_index(drop=True), self.label[mask], self.day[mask], self.entity[mask])
+
+
+def labelled_rows(frame: pd.DataFrame, *, key: Sequence[str], as_of: str = "as_of", label: str = "label") -> Rows:
+    """The rows of `frame` in order.
+
+    Raises DataError when there are none, when a label is null or neither 0 nor 1, and when a (key, `as_of`) repeats.
+    """
+    if frame.empty:
+        raise DataError(
+            "labelled rows to train on",
+            got="none",
+            expected="rows of matured cohorts",
+            left="No model was trained.",
+            next="penstock labels PIPELINE, or wait until the first horizon has passed",
+        )
+    wrong = int((~frame[label].isin([0, 1])).sum())
+    if wrong:
+        raise DataError(f"column {label} of the training rows", got=f"{wrong} of {len(frame)} neither 0 nor 1", expected="0 or 1 in all")
+    ordered = frame.sort_values([as_of, *key], kind="stable", ignore_index=True)
+    repeated = int(ordered.duplicated([as_of, *key]).sum())
+    if repeated:
+        raise DataError("training rows", got=f"{repeated} that repeat an entity at the same as_of", expected="each once")
+    return Rows(ordered, ordered[label].to_numpy(dtype=np.int64), days_of(ordered[as_of]), _entities(ordered, key))
+
+
+def days_of(as_of: pd.Series) -> NDArray[np.int64]:
+    """Instants as whole days since 1970-01-01, rounded, so that local midnights keep their distance when clocks change."""
+    instants = pd.to_datetime(as_of, utc=True)
+    seconds = (instants - pd.Timestamp(0, tz="UTC")).dt.total_seconds().to_numpy()
+    days: NDArray[np.int64] = np.floor(seconds / 86_400 + 0.5).astype(np.int64)
+    return days
+
+
+def _entities(frame: pd.DataFrame, key: Sequence[str]) -> NDArray[np.object_]:
+    if len(key) == 1:
+        single: NDArray[np.object_] = frame[key[0]].astype(str).to_numpy(dtype=object)
+        return single
+    pairs = zip(*(frame[name].astype(str) for name in key), strict=True)
+    return np.array([repr(pair) for pair in pairs], dtype=object)

@@ -1,0 +1,239 @@
+"""The train stage: when the monitoring says so, or a person asks, one candidate from the matured labels, logged whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from penstock import clock, metrics
+from penstock.config.load import digest_of
+from penstock.features import spec
+from penstock.features.run import view_tables
+from penstock.lake import tables
+from penstock.monitoring.decide import Reference
+from penstock.monitoring.profile import make_profile, to_json
+from penstock.monitoring.reference import PROFILE, REFERENCE, reference_to_json
+from penstock.stage import Report, Run
+from penstock.training import dataset, evaluate, plots
+from penstock.training.fit import Fitted, fit
+from penstock.training.records import InputTable, TrainingFacts
+from penstock.training.rows import Rows, labelled_rows
+from penstock.training.split import Split, holdout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_EPOCH = date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Train or not, and why; from which versions, under which id (the same inputs give the same id)."""
+
+    train: bool
+    reason: str
+    features: int = -1
+    labels: int = -1
+    training_id: str = ""
+
+
+def plan(run: Run) -> Plan:
+    """The monitoring's decision for this `as_of`, unless a person asks for the training itself."""
+    decision = decision_of(run)
+    wanted, reason = (True, "asked for") if run.requested else decision
+    if not wanted:
+        return Plan(False, reason)
+    _, feature_table = view_tables(run)
+    versions = run.lake.version(feature_table), run.lake.version(tables.labels(run.pipeline.name, run.key))
+    meaning = [run.pipeline.training.model_dump(mode="json"), run.pipeline.label.model_dump(mode="json"), run.pipeline.population]
+    identity = [run.pipeline.name, str(run.day), *versions, spec.definition(run.pipeline.features), meaning]
+    return Plan(True, reason, *versions, training_id=f"{run.day:%Y%m%d}-{digest_of(identity)}")
+
+
+def apply(run: Run, chosen: Plan) -> Report:
+    """Fit on the cohorts before the holdout, judge on the holdout, log. A finished run of the same id is kept as it is."""
+    if not chosen.train:
+        return Report("train", "nothing", chosen.reason)
+    inputs = {"features": chosen.features, "labels": chosen.labels}
+    models = run.services.models()
+    if models.find_run(run.pipeline.name, chosen.training_id) is not None:
+        return Report("train", "nothing", f"training {chosen.training_id} is logged already", inputs=inputs)
+    table = dataset.labelled(run, chosen.features, chosen.labels).toArrow()
+    rows = labelled_rows(_in_history(run, table), key=run.pipeline.features.entity)
+    run.progress.step("train.read", len(rows))
+    config, label = run.pipeline.training, run.pipeline.label
+    horizon = label.horizon_days + label.delay_days
+    split = holdout(rows.day, cohorts=config.holdout_cohorts, horizon=horizon)
+    train, test = rows.where(split.train_rows(rows.day)), rows.where(split.test_rows(rows.day))
+    fitted = fit(train, _features(run), config, horizon=horizon, seconds=clock.stopwatch)
+    run.progress.step("train.fitted", len(train))
+    facts = _facts(run, chosen, fitted, split, train, test, table)
+    models.log_training(facts)
+    run.progress.step("train.logged")
+    auc = facts.metrics.get("holdout.auc")
+    told = (
+        f"{len(train):,} rows of {len(split.train)} cohorts, holdout AUC {auc:.3f}"
+        if auc is not None
+        else f"{len(train):,} rows, holdout not evaluable"
+    )
+    return Report(
+        "train",
+        "done",
+        f"{told} ({chosen.reason})",
+        {"train_rows": len(train), "holdout_rows": len(test)},
+        inputs,
+    )
+
+
+def decision_of(run: Run) -> tuple[bool, str]:
+    """What the monitoring decided for this pipeline and `as_of`."""
+    from pyspark.sql import functions as F
+
+    if not run.lake.exists(tables.DECISIONS):
+        return False, "the monitoring has not decided yet"
+    own = (F.col("pipeline") == run.pipeline.name) & (F.col("kind") == "retrain") & (F.col("as_of") == F.lit(run.as_of))
+    found = run.lake.read(tables.DECISIONS).where(own).select("outcome", "rule", "reasons").collect()
+    if not found:
+        return False, "the monitoring has not decided yet"
+    row = found[0]
+    if row["outcome"] in {"yes", "first_model"}:
+        return True, row["rule"] or row["outcome"].replace("_", " ")
+    return False, "not decided on"
+
+
+def _in_history(run: Run, table: pa.Table) -> Any:
+    frame = table.to_pandas()
+    config = run.pipeline.training
+    days = frame["as_of"].dt.tz_convert(run.contract.timezone).dt.date if len(frame) else None
+    if days is not None and config.history_start is not None:
+        frame, days = frame[days >= config.history_start], days[days >= config.history_start]
+    if days is not None and config.max_cohorts is not None:
+        newest = sorted(set(days))[-config.max_cohorts :]
+        frame = frame[days.isin(newest)]
+    return frame
+
+
+def _features(run: Run) -> tuple[str, ...]:
+    config = run.pipeline.training
+    chosen = config.features or run.pipeline.features.column_names()
+    return tuple(name for name in chosen if name not in config.exclude)
+
+
+def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, test: Rows, table: pa.Table) -> TrainingFacts:
+    config = run.pipeline.training
+    score = fitted.scores(test)
+    overall = evaluate.evaluate(test.label, score, min_rows=config.gates.min_rows, bins=config.gates.calibration_bins)
+    weeks = evaluate.by_week(test, score)
+    segments = evaluate.by_segment(test, score, config.segments, min_rows=config.gates.min_segment_rows)
+    heuristics = {name: evaluate.evaluate(test.label, _ranked(s)) for name, s in evaluate.baseline_scores(test, config.baselines).items()}
+    importances = plots.importances_of(fitted, test, seed=config.seed)
+    record = dataset.Record(
+        pipeline=run.pipeline.name,
+        as_of=run.day,
+        features=chosen.features,
+        labels=chosen.labels,
+        train_days=_days(split.train),
+        holdout_days=_days(split.test),
+        train_rows=len(train),
+        holdout_rows=len(test),
+        rows_digest=dataset.rows_digest(test.frame["as_of"].tolist(), test.entity.tolist()),
+        calibration=_calibration(test.label, score, config.gates.calibration_bins),
+        gain=_gain(test.label, score),
+        importances=importances,
+        notes=(fitted.searched.note,) if fitted.searched.note else (),
+    )
+    numbers = {f"holdout.{n}": v for n, v in overall.numbers().items()}
+    numbers |= {f"baseline.{name}.auc": e.auc.value for name, e in heuristics.items() if e.auc.value is not None}
+    numbers |= {f"segment.{e.subject.replace('=', '.')}.auc": e.auc.value for e in segments if e.auc.value is not None}
+    trials = [{**t.params, "auc": t.auc} for t in fitted.searched.trials]
+    feature_table, label_table = view_tables(run)[1].name, tables.labels(run.pipeline.name, run.key).name
+    return TrainingFacts(
+        pipeline=run.pipeline.name,
+        training_id=chosen.training_id,
+        model=fitted.model,
+        inputs=fitted.inputs,
+        params={
+            "estimator": config.estimator,
+            "calibration": config.calibration.method,
+            "seed": config.seed,
+            **config.params,
+            **fitted.searched.best,
+        },
+        metrics=numbers,
+        tables=(InputTable(feature_table, chosen.features, spec.definition(run.pipeline.features)), InputTable(label_table, chosen.labels)),
+        tags={"penstock.as_of": str(run.day), "penstock.reason": chosen.reason, "penstock.configuration": run.configuration.digest},
+        texts={
+            dataset.RECORD: record.to_json(),
+            REFERENCE: reference_to_json(_reference(test, score)),
+            PROFILE: _profile(run, table, test, score),
+            dataset.SCORES: json.dumps([float(s) for s in score]),
+            "evaluation/weeks.csv": evaluate.table(weeks).to_csv(index=False),
+            "evaluation/segments.csv": evaluate.table(segments).to_csv(index=False),
+            "evaluation/heuristics.csv": evaluate.table(list(heuristics.values())).to_csv(index=False),
+            "search/trials.json": json.dumps(trials, default=str, indent=1),
+            "feature_checks.json": json.dumps([check.model_dump() for check in run.pipeline.features.checks], indent=1),
+        },
+        figures={f"plots/{name}.png": figure for name, figure in plots.plots(test.label, score, importances=importances).items()},
+        code_version=run.code_version,
+    )
+
+
+def _days(numbers: tuple[int, ...]) -> tuple[date, ...]:
+    return tuple(_EPOCH + timedelta(days=int(n)) for n in numbers)
+
+
+def _ranked(score: Any) -> Any:
+    """A heuristic's ranks as numbers from 0 to 1: it orders, and claims no probability."""
+    values, places = np.unique(score, return_inverse=True)
+    return places / max(len(values) - 1, 1)
+
+
+def _reference(test: Rows, score: Any) -> Reference:
+    """The holdout as the monitoring compares with it. The error is one cohort's: weekly cohorts hold the same customers again."""
+    newest = test.day == test.day.max()
+    error = metrics.auc_standard_error(test.label[newest], score[newest])
+    auc = metrics.roc_auc(test.label, score).value
+    return Reference(
+        rows=int(newest.sum()),
+        auc=float("nan") if auc is None else auc,
+        auc_se=float("nan") if error.value is None else error.value,
+        base_rate=float(test.label.mean()),
+        mean_predicted=float(score.mean()),
+    )
+
+
+def _profile(run: Run, table: pa.Table, test: Rows, score: Any) -> str:
+    """The features and scores of the holdout, as the monitoring will compare later ones with."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    # Taken from the Arrow table, which keeps NaN and null apart, in the order of the holdout rows.
+    order = {(a.value // 1000, e): i for i, (a, e) in enumerate(zip(test.frame["as_of"], test.entity, strict=True))}
+    held = table.filter(pc.is_in(table["as_of"], pa.array(sorted(set(test.frame["as_of"])), table["as_of"].type)))
+    key = run.pipeline.features.entity
+    entities = [str(row[key[0]]) if len(key) == 1 else repr(tuple(str(row[k]) for k in key)) for row in held.select(list(key)).to_pylist()]
+    instants = pc.cast(held["as_of"], pa.int64()).to_pylist()
+    scores = [float(score[order[(a, e)]]) for a, e in zip(instants, entities, strict=True)]
+    features = [*_features(run), "score"]
+    drift = run.pipeline.monitoring.drift
+    profile = make_profile(held.append_column("score", pa.array(scores)), features, drift, effective_rows=len(set(entities)))
+    return to_json(profile)
+
+
+def _calibration(label: Any, score: Any, bins: int) -> tuple[tuple[float, float, int], ...]:
+    """(mean score, observed rate, rows) of groups of equal size."""
+    groups = np.array_split(np.argsort(score, kind="stable"), bins)
+    return tuple((float(score[g].mean()), float(label[g].mean()), len(g)) for g in groups if len(g))
+
+
+def _gain(label: Any, score: Any) -> tuple[tuple[float, float], ...]:
+    """Share of the positives reached by contacting the first 0, 5 … 100 % in order of score."""
+    curve = metrics.gain_curve(label, score)
+    if curve.reason:
+        return ()
+    shares = np.linspace(0, 1, 21)
+    return tuple((float(s), float(r)) for s, r in zip(shares, np.interp(shares, curve.contacted, curve.reached), strict=True))

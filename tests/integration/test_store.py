@@ -1,0 +1,228 @@
+"""The model store on a real MLflow with a SQLite database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import mlflow.artifacts
+import pytest
+import skops.io
+from matplotlib.figure import Figure
+
+from penstock.errors import RefusedError, ServiceError
+from penstock.registry.store import ModelStore
+from penstock.training.artefact import MODEL_FILE, model_digest
+from penstock.training.fit import Fitted, fit
+from penstock.training.records import InputTable, TrainedRun, TrainingFacts
+from penstock.training.rows import labelled_rows
+from training_rows import FEATURES, config, made
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow warns about itself
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Fitted:
+    return fit(labelled_rows(made(6), key=["customer_id"]), FEATURES, config(), horizon=30, seconds=lambda: 0.0)
+
+
+def opened(folder: Path) -> ModelStore:
+    return ModelStore.open(f"sqlite:///{folder / 'mlflow.db'}", f"sqlite:///{folder / 'mlflow.db'}", folder)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    return opened(tmp_path_factory.mktemp("lake") / "mlflow")
+
+
+def facts(fitted: Fitted, pipeline: str, training_id: str = "t1") -> TrainingFacts:
+    return TrainingFacts(
+        pipeline=pipeline,
+        training_id=training_id,
+        model=fitted.model,
+        inputs=fitted.inputs,
+        params={f"p{i}": i for i in range(120)},
+        metrics={"auc": 0.75, "unknown": float("nan")},
+        tables=(InputTable("features_customer_activity", 7), InputTable("labels_churn", 3)),
+        texts={"evaluation/segments.csv": "subject,auc\n"},
+        figures={"plots/empty.png": Figure()},
+        code_version="abc",
+    )
+
+
+def files_of(store: ModelStore, run: TrainedRun) -> Path:
+    """The artefact's own folder in the store, to tamper with."""
+    (found,) = (path.parent for path in store.store.folder.glob(f"artifacts/*/models/{run.model_id}/artifacts/{MODEL_FILE}"))
+    return found
+
+
+def test_a_training_is_logged_whole_and_found_again(store: ModelStore, fitted: Fitted) -> None:
+    assert store.find_run("whole", "t1") is None
+    run = store.log_training(facts(fitted, "whole"))
+    assert store.find_run("whole", "t1") == run
+    assert run.metrics == {"auc": 0.75}
+    assert len(run.params) == 120
+    assert run.tags["mlflow.source.git.commit"] == "abc"
+    assert store.read_text(run.run_id, "evaluation/segments.csv") == "subject,auc\n"
+    inputs = store._client.get_run(run.run_id).inputs.dataset_inputs
+    assert {i.dataset.name: i.dataset.digest for i in inputs} == {"features_customer_activity": "version-7", "labels_churn": "version-3"}
+    signature = mlflow.models.get_model_info(run.model_uri).signature
+    assert tuple(signature.inputs.input_names()) == fitted.inputs.names
+    assert signature.outputs is not None
+
+
+def test_the_same_training_again_logs_nothing(store: ModelStore, fitted: Fitted) -> None:
+    first = store.log_training(facts(fitted, "again"))
+    assert store.log_training(facts(fitted, "again")) == first
+    experiment = store._client.get_experiment_by_name("penstock/again")
+    assert len(store._client.search_runs([experiment.experiment_id])) == 1
+
+
+def test_a_run_left_by_a_kill_does_not_count_and_is_deleted(store: ModelStore, fitted: Fitted, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._client, "log_model_artifacts", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.log_training(facts(fitted, "killed"))
+    experiment = store._client.get_experiment_by_name("penstock/killed")
+    (orphan,) = store._client.search_runs([experiment.experiment_id])
+    assert orphan.info.status == "RUNNING"
+    assert store.find_run("killed", "t1") is None
+    assert store._client.search_runs([experiment.experiment_id]) == []
+    assert store.log_training(facts(fitted, "killed")).run_id != orphan.info.run_id
+
+
+def test_finished_runs_are_listed_newest_first_and_unfinished_ones_are_not(
+    store: ModelStore, fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert store.runs("listed") == ()
+    dated = [
+        replace(facts(fitted, "listed", name), tags={"penstock.as_of": day}) for name, day in (("t1", "2011-08-29"), ("t2", "2011-09-05"))
+    ]
+    first, second = (store.log_training(one) for one in dated)
+    with monkeypatch.context() as killed:
+        killed.setattr(store, "_log_model", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            store.log_training(facts(fitted, "listed", "t3"))
+    assert store.runs("listed") == (second, first)
+    assert store.newest_run("listed", "2011-09-05") == second
+    assert store.newest_run("listed", "2011-09-04") == first
+    assert store.newest_run("listed", "2011-08-28") is None
+
+
+def test_the_loaded_model_scores_bit_for_bit_like_the_logged_one(store: ModelStore, fitted: Fitted) -> None:
+    run = store.log_training(facts(fitted, "scores"))
+    version = store.register("scores", run, {})
+    rows = labelled_rows(made(1, 200, seed=4), key=["customer_id"])
+    for source in (run, version):
+        loaded = store.load_model(source)
+        assert replace(fitted, model=loaded.model).scores(rows).tobytes() == fitted.scores(rows).tobytes()
+    assert store.local_model(version).columns == fitted.inputs.names
+    assert store.local_model(version).path == store.local_model(run).path
+
+
+def test_a_changed_artefact_is_refused_in_the_store_and_in_the_local_copy(store: ModelStore, fitted: Fitted) -> None:
+    run = store.log_training(facts(fitted, "tampered"))
+    local = store.local_model(run).path
+    (local / "MLmodel").write_text("changed")
+    with pytest.raises(RefusedError, match="digest of the model"):
+        store.load_model(run)
+    other = store.log_training(facts(fitted, "tampered", "t2"))
+    (files_of(store, other) / "extra.py").write_text("import os")
+    with pytest.raises(RefusedError, match="digest of the model"):
+        store.load_model(other)
+    assert not (store.store.folder / "cache" / other.digest).exists()
+    assert not list((store.store.folder / "cache").glob("part-*"))
+
+
+def test_pickles_and_strange_types_are_refused_even_under_their_own_digest(store: ModelStore, fitted: Fitted) -> None:
+    run = store.log_training(facts(fitted, "pickled"))
+    folder = files_of(store, run)
+    (folder / "model.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    with pytest.raises(RefusedError, match=r"model\.pkl, which runs code"):
+        store.load_model(replace(run, digest=model_digest(folder)))
+    (folder / "model.pkl").unlink()
+    skops.io.dump(fitted.inputs, folder / MODEL_FILE)
+    with pytest.raises(RefusedError, match="the types penstock"):
+        store.load_model(replace(run, digest=model_digest(folder)))
+
+
+def test_a_model_with_a_strange_type_is_not_logged(store: ModelStore, fitted: Fitted) -> None:
+    with pytest.raises(RefusedError, match=r"the types .*Inputs.*Nothing was logged"):
+        store.log_training(replace(facts(fitted, "strange"), model=fitted.inputs))
+    assert store._client.get_experiment_by_name("penstock/strange") is None
+
+
+def test_a_run_registers_once(store: ModelStore, fitted: Fitted) -> None:
+    run = store.log_training(facts(fitted, "once"))
+    assert store.versions("once") == ()
+    first = store.register("once", run, {"a": "1"})
+    again = store.register("once", run, {"a": "1", "b": "2"})
+    assert (first.version, again.version) == (1, 1)
+    assert again.tags["b"] == "2"
+    assert (again.digest, again.run_id, again.promotion) == (run.digest, run.run_id, 0)
+    second = store.register("once", store.log_training(facts(fitted, "once", "t2")), {})
+    assert [v.version for v in store.versions("once")] == [1, 2] == [first.version, second.version]
+
+
+def test_the_alias_moves_forward_and_back_by_promotion_number(store: ModelStore, fitted: Fitted) -> None:
+    assert store.production("alias") is None
+    assert store.previous("alias") is None
+    for training in ("t1", "t2"):
+        store.register("alias", store.log_training(facts(fitted, "alias", training)), {})
+    assert store.production("alias") is None
+    assert store.set_production("alias", 1, 1).replaced is None
+    moved = store.set_production("alias", 2, 2, {"penstock.by": "policy"})
+    assert (moved.version, moved.promotion, moved.replaced, moved.tags["penstock.by"]) == (2, 2, 1, "policy")
+    assert store.set_production("alias", 2, 2) == moved
+    with pytest.raises(RefusedError, match="more than 2"):
+        store.set_production("alias", 1, 2)
+    previous = store.previous("alias")
+    assert previous is not None
+    back = store.set_production("alias", previous.version, 3)
+    assert (back.version, back.promotion, back.replaced) == (1, 3, 2)
+    assert store.production("alias") == back
+
+
+def test_a_kill_between_tags_and_alias_is_ended_by_the_same_call(
+    store: ModelStore, fitted: Fitted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.register("half", store.log_training(facts(fitted, "half")), {})
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._client, "set_registered_model_alias", killed)
+        with pytest.raises(KeyboardInterrupt):
+            store.set_production("half", 1, 4)
+    assert store.production("half") is None
+    assert store.set_production("half", 1, 4).promotion == 4
+    assert store.production("half") == store.version("half", 1)
+
+
+def test_an_unknown_version_is_an_error_in_words(store: ModelStore) -> None:
+    with pytest.raises(ServiceError, match=r"reading version 99 of nothing: got RESOURCE_DOES_NOT_EXIST"):
+        store.version("nothing", 99)
+
+
+def test_a_database_missing_beside_its_models_is_an_error_and_no_new_one(tmp_path: Path) -> None:
+    (tmp_path / "mlflow" / "artifacts").mkdir(parents=True)
+    with pytest.raises(ServiceError, match=r"opening the store: got no database beside the models.*Next:"):
+        opened(tmp_path / "mlflow")
+    assert not (tmp_path / "mlflow" / "mlflow.db").exists()
+
+
+def test_a_store_that_is_no_database_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_text("this is no database, " * 100)
+    with pytest.raises(ServiceError, match="opening the store"):
+        opened(tmp_path)
+
+
+def test_a_server_that_does_not_answer_is_an_error_without_its_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(ServiceError) as caught:
+        ModelStore.open("http://user:secret@127.0.0.1:9", "http://user:secret@127.0.0.1:9", tmp_path)
+    assert "secret" not in str(caught.value)
