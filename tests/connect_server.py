@@ -16,11 +16,17 @@ def main(port: str, scratch: Path) -> None:
     from penstock.wiring import cache_folder
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
-    conf = local_conf(SparkSettings(master="local[2]"), delta_jars(cache_folder()), scratch)
+    conf = local_conf(SparkSettings(master="local[2]", driver_memory="3g"), delta_jars(cache_folder()), scratch)
     conf |= {
         "spark.plugins": "org.apache.spark.sql.connect.SparkConnectPlugin",
         "spark.connect.grpc.binding.address": "127.0.0.1",
         "spark.connect.grpc.binding.port": port,
+        # What a killed client leaves (its session with its plans, a query under way) is kept for three minutes, not for an hour:
+        # some hundred clients come and die here.
+        "spark.connect.session.manager.defaultSessionTimeout": "180s",
+        "spark.connect.session.manager.maintenanceInterval": "10s",
+        "spark.connect.execute.manager.detachedTimeout": "20s",
+        "spark.connect.execute.manager.maintenanceInterval": "10s",
     }
     builder = SparkSession.builder.appName("penstock-tests")
     for key, value in conf.items():
