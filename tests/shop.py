@@ -223,7 +223,7 @@ def rows(lake: Path, table: str) -> list[dict[str, Any]]:
         frame = pq.ParquetFile(lake / table / name).read()
         if "__is_cdc" in frame.column_names:
             assert not any(frame["__is_cdc"].to_pylist()), "a reader that leaves out rows of the feed is needed here now"
-        found += frame.drop_columns([column for column in frame.column_names if column in FEED]).to_pylist()
+        found += frame.drop_columns([column for column in frame.column_names if column in FEED]).to_pylist(maps_as_pydicts="strict")
     return found
 
 
@@ -240,6 +240,8 @@ def canonical(lake: Path, table: str) -> list[tuple[Any, ...]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return "NaN"  # NaN is not equal to itself
+    if isinstance(value, dict):
+        return sorted(value.items())  # a map's order says nothing, and Connect writes another than a local session
     return value
 
 

@@ -26,13 +26,13 @@ CHAINS = {
         "monitor.planned", "monitor.measured", "monitor.measures_appended", "monitor.alerted", "monitor.decided",
         "train.planned", "train.read", "train.fitted", "train.logged",
     ),
-    "promote": ("promote.planned", "promote.judged", "promote.registered", "promote.decided", "promote.moved"),
-    "score and publish": (
-        "score.planned", "score.appended", "publish.planned", "publish.began", "publish.latest_merged", "publish.crm_merged",
+    "promote": ("promote.planned", "promote.judged", "promote.registered", "promote.decided"),
+    "move, score and publish": (
+        "promote.moved", "score.planned", "score.appended", "publish.planned", "publish.began", "publish.latest_merged", "publish.crm_merged",
         "publish.pointed", "run.worked",
     ),
 }  # fmt: skip
-"""Every point, in the order in which a run passes them: a run that died at one comes to the next."""
+"""Every point, in the order in which a run passes them: a run that died at one comes to the next. (After a recorded promotion the alias follows without a word.)"""
 ONE_A_STAGE = (
     "land.appended",
     "features.tiled",
