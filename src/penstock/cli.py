@@ -126,6 +126,9 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", _status, "last runs, cursors, Production version, unscored rows, open alerts, next action")
     status.add_argument("pipeline")
     status.add_argument("--json", action="store_true")
+    report = add("report", _report, "the weeks as a table, and one self-contained HTML page of the pipeline")
+    report.add_argument("pipeline")
+    report.add_argument("--out", type=Path, metavar="FILE", help="where the page goes (default: LAKE/reports/PIPELINE.html)")
     sql = add("sql", _sql, "query the lake's tables and views by name")
     sql.add_argument("query")
     sql.add_argument("--pipeline", default=None, help=argparse.SUPPRESS)
@@ -173,6 +176,12 @@ def _status(words: argparse.Namespace) -> int:
     from penstock.orchestrate import commands
 
     return commands.status(words)
+
+
+def _report(words: argparse.Namespace) -> int:
+    from penstock.orchestrate import commands
+
+    return commands.report(words)
 
 
 def _sql(words: argparse.Namespace) -> int:

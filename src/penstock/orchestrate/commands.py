@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from penstock import wiring
@@ -117,6 +118,29 @@ def status(parsed: argparse.Namespace) -> int:
     else:
         print("\n".join(shown.status_lines(found)))
     return 0
+
+
+def report(parsed: argparse.Namespace) -> int:
+    """`penstock report`: the table of weeks on standard output, the page in a file."""
+    wiring.existing_lake(words_of(parsed))
+    with opened(parsed, parsed.pipeline) as home:
+        page = told(home, parsed.out)
+    print(f"The page: {page}", file=sys.stderr)
+    return 0
+
+
+def told(home: House, out: Path | None) -> Path:
+    """Print the weeks and write the page to `out`, or to the lake's own place for it; returns where it is."""
+    from penstock.report.collect import collect
+    from penstock.report.page import render
+    from penstock.report.text import week_table
+
+    data = collect(home)
+    print(week_table(data))
+    page = out or home.root / "reports" / f"{data.pipeline}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(render(data), encoding="utf-8")
+    return page
 
 
 def sql(parsed: argparse.Namespace) -> int:

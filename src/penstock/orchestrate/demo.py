@@ -7,18 +7,14 @@ import sys
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from penstock import clock, wiring
 from penstock.datasets import online_retail
 from penstock.errors import UsageError
 from penstock.orchestrate import local
-from penstock.orchestrate.commands import opened
+from penstock.orchestrate.commands import opened, told
 from penstock.progress import shown as progress_shown
 from penstock.stage import STAGES
-
-if TYPE_CHECKING:
-    from penstock.wiring import House
 
 FIRST_FILE = date(2010, 12, 1)
 HISTORY = date(2011, 8, 29)
@@ -57,25 +53,12 @@ def run(parsed: argparse.Namespace) -> int:
                 _say(f"{episode.day}  {episode.title}")
                 run_ = wiring.new_run(home, wiring.as_of_instant(home, str(episode.day)), parsed.progress or watching)
                 local.run_stages(run_, episode.verbs, "run")
-        page = _tell(home)
+        page = told(home, None)
     _say(f"The whole loop took {clock.stopwatch() - began:.0f} s. The page: {page}")
     _say(
         f'Look further: penstock status {parsed.pipeline}, penstock get {parsed.pipeline} 12347, penstock sql "SELECT * FROM crm_{parsed.pipeline} LIMIT 5"'
     )
     return 0
-
-
-def _tell(home: House) -> Path:
-    from penstock.report.collect import collect
-    from penstock.report.page import render
-    from penstock.report.text import week_table
-
-    data = collect(home)
-    print(week_table(data))
-    page = home.root / "reports" / f"{data.pipeline}.html"
-    page.parent.mkdir(parents=True, exist_ok=True)
-    page.write_text(render(data), encoding="utf-8")
-    return page
 
 
 def _say(text: str) -> None:
