@@ -35,6 +35,10 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message[:1].upper() + message[1:], next=f"{self.prog} --help")
 
 
+_Add = Callable[[str, Callable[[argparse.Namespace], int], str], _Parser]
+"""Adds a command: its name, what it calls, and what it is for."""
+
+
 def main(argv: Sequence[str] | None = None, progress: Progress | None = None) -> int:
     """Run one command; returns its exit code. `progress` replaces what is shown on the terminal."""
     try:
@@ -109,6 +113,13 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(call=call, command=name)
         return made
 
+    _working(add)
+    _looking(add)
+    return top
+
+
+def _working(add: _Add) -> None:
+    """The commands that change the lake."""
     demo = add("demo", _demo, "watch a year of a real shop go through the whole loop")
     demo.add_argument("--pipeline", default="churn")
     demo.add_argument("--weeks", type=int, default=14, metavar="N", help="weekly runs after the history (default: 14)")
@@ -120,6 +131,13 @@ def _parser() -> argparse.ArgumentParser:
         if verb == "promote":
             made.add_argument("--approve", type=int, metavar="VERSION", help="approve a registered version that passed its gates")
             made.add_argument("--by", metavar="NAME", help="who approves")
+    rollback = add("rollback", _rollback, "put the previous Production version back, and its scores")
+    rollback.add_argument("pipeline")
+    rollback.add_argument("--by", metavar="NAME", help="who decides (default: the user's login)")
+
+
+def _looking(add: _Add) -> None:
+    """The commands that only look."""
     plan = add("plan", _stages, "what a command would do: the same as its --dry-run")
     plan.add_argument("verb", choices=("run", *VERBS), metavar="COMMAND")
     _staged(plan)
@@ -137,11 +155,7 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("pipeline")
     get.add_argument("key", nargs="+", help="the entity's key, one word a key column")
     get.add_argument("--json", action="store_true")
-    rollback = add("rollback", _rollback, "put the previous Production version back, and its scores")
-    rollback.add_argument("pipeline")
-    rollback.add_argument("--by", metavar="NAME", help="who decides (default: the user's login)")
     add("jars", _jars, "print Delta's jar files, for spark-submit --jars")
-    return top
 
 
 def _staged(parser: _Parser, *, as_of: bool = True) -> _Parser:
