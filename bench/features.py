@@ -147,7 +147,7 @@ def windows(spark: SparkSession, folder: Path, rounds: int) -> dict[str, Any]:
     duck = connected(folder)
     query = join_sql("INTERVAL {w} DAY", "count(*) FILTER (WHERE {in_window})")
     checked = {name: checksum(frame) for name, frame in frames.items()}
-    checked["DuckDB"] = tuple(int(v) for v in duck.sql(f"SELECT {', '.join(sums())} FROM ({query})").fetchone() or ())
+    checked["DuckDB"] = tuple(int(v) for v in duck.execute(f"SELECT {', '.join(sums())} FROM ({query})").fetchone() or ())
     arms: dict[str, Callable[[], object]] = {name: lambda frame=frame: _sink(frame) for name, frame in frames.items()}
     arms["DuckDB"] = lambda: duck.execute(f"CREATE OR REPLACE TEMP TABLE out AS {query}")
     found = agreed(checked) | {"arms": protocol.interleaved(arms, rounds)}
@@ -165,7 +165,7 @@ def joins(spark: SparkSession, folder: Path, rounds: int) -> dict[str, Any]:
     duck = connected(folder)
     query = f"SELECT a.*, {', '.join(f'f.{v}' for v in VALUES)} FROM asked a ASOF LEFT JOIN features f ON a.customer_id = f.customer_id AND a.at >= f.as_of"
     checked = {name: checksum(frame) for name, frame in frames.items()}
-    checked["DuckDB"] = tuple(int(v) for v in duck.sql(f"SELECT {', '.join(sums())} FROM ({query})").fetchone() or ())
+    checked["DuckDB"] = tuple(int(v) for v in duck.execute(f"SELECT {', '.join(sums())} FROM ({query})").fetchone() or ())
     arms: dict[str, Callable[[], object]] = {name: lambda frame=frame: _sink(frame) for name, frame in frames.items()}
     arms["DuckDB"] = lambda: duck.execute(f"CREATE OR REPLACE TEMP TABLE out AS {query}")
     found = agreed(checked) | {"arms": protocol.interleaved(arms, rounds)}
@@ -178,11 +178,11 @@ def window_sql() -> str:
     outputs = []
     for name, of in (("n", "count(cents)"), ("spend", "sum(cents)"), ("largest", "max(cents)")):
         for w in WINDOWS:
-            frame = f"PARTITION BY customer_id ORDER BY t RANGE BETWEEN INTERVAL {w} DAYS PRECEDING AND INTERVAL '1' SECOND PRECEDING"
+            frame = f"PARTITION BY customer_id ORDER BY t RANGE BETWEEN {w * 86400} PRECEDING AND 1 PRECEDING"
             outputs.append(f"coalesce({of} OVER ({frame}), {'NULL' if name == 'largest' else '0'}) AS {name}_{w}d")
     rows = (
-        "SELECT customer_id, event_at AS t, cents, NULL AS as_of FROM events "
-        "UNION ALL SELECT customer_id, as_of AS t, NULL AS cents, as_of FROM spine"
+        "SELECT customer_id, unix_seconds(event_at) AS t, cents, NULL AS as_of FROM events "
+        "UNION ALL SELECT customer_id, unix_seconds(as_of) AS t, NULL AS cents, as_of FROM spine"
     )
     return f"SELECT * FROM (SELECT customer_id, as_of, {', '.join(outputs)} FROM ({rows})) WHERE as_of IS NOT NULL"
 

@@ -74,7 +74,7 @@ def outcomes(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], know
     fits = (F.col("hop") >= F.col("__day")) & (F.col("hop") < F.date_add(F.col("__day"), horizon_days))
     rows = last.join(F.broadcast(instants(tiles, as_ofs)), on=fits, how="inner")
     whole = [Output(a.name, "", a, None) for a in view.aggregates if not a.function.startswith("days_since")]
-    return rows.groupBy(*view.entity, "as_of").agg(*(F.expr(merged(o, "true", "")).alias(o.name) for o in whole))
+    return rows.groupBy(*view.entity, "as_of").agg(*(F.expr(merged(o, lambda _: "true", "")).alias(o.name) for o in whole))
 
 
 def horizon_columns(view: View) -> dict[str, Aggregate]:
@@ -115,5 +115,7 @@ def as_of_join(
 
 
 def _over_window(output: Output, timezone: str) -> str:
-    in_window = "true" if output.days is None else f"hop >= date_add(__day, -{output.days})"
-    return merged(output, in_window, f"datediff(__day, to_date(from_utc_timestamp({{at}}, '{timezone}')))")
+    def within(days: int | None) -> str:
+        return "true" if days is None else f"{{hop}} >= date_add(__day, -{days})"
+
+    return merged(output, within, f"datediff(__day, to_date(from_utc_timestamp({{at}}, '{timezone}')))")

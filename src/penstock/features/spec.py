@@ -7,7 +7,7 @@ whole hops is a merge of tiles. States are named `AGGREGATE__PART`.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from penstock.config.load import digest_of
@@ -103,16 +103,17 @@ def feature_columns(view: View) -> tuple[Column, ...]:
     return (*((o.name, o.type) for o in outputs(view)), *((d.name, d.type) for d in view.derived))
 
 
-def merged(output: Output, in_window: str, days_since: str) -> str:
+def merged(output: Output, within: Callable[[int | None], str], days_since: str) -> str:
     """The aggregate expression over tiles for one output.
 
-    Parameters: `in_window` is the condition that a tile lies in the output's window; `days_since` is an expression
-    template with `{at}`, giving whole local days from an instant to `as_of`.
+    Parameters: `within` gives the condition, a template with `{hop}`, that a tile lies in so many days (None: all);
+    `days_since` is an expression template with `{at}`, giving whole local days from an instant to `as_of`.
     """
     a = output.aggregate
+    in_window = within(output.days)
 
     def part(name: str) -> str:
-        return f"CASE WHEN {in_window} THEN {a.name}__{name} END"
+        return f"CASE WHEN {in_window.format(hop='hop')} THEN {a.name}__{name} END"
 
     n = f"coalesce(sum({part('n')}), 0)"
     match a.function:
@@ -130,7 +131,9 @@ def merged(output: Output, in_window: str, days_since: str) -> str:
         case "min" | "max":
             return f"{a.function}({part(a.function)})"
         case "count_distinct":
-            return f"size(array_distinct(flatten(collect_list({part('set')}))))"
+            # One list for the widest window, which all windows share: to collect the sets for each costs a third of the pass.
+            sets = f"collect_list(CASE WHEN {within(_widest(a)).format(hop='hop')} THEN struct(hop, {a.name}__set AS members) END)"
+            return f"size(array_distinct(flatten(transform(filter({sets}, t -> {in_window.format(hop='t.hop')}), t -> t.members))))"
         case "first":
             return f"min({part('pair')}).value"
         case "last":
@@ -157,6 +160,11 @@ def _squares(kind: str) -> str:
 
 def _named(a: Aggregate) -> tuple[tuple[str, str], ...]:
     return tuple((f"{a.name}_{w}", w) for w in a.windows) or ((a.name, "all"),)
+
+
+def _widest(a: Aggregate) -> int | None:
+    days = [_days(window) for _, window in _named(a)]
+    return None if None in days else max(d for d in days if d is not None)
 
 
 def _days(window: str) -> int | None:
