@@ -11,10 +11,11 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from penstock.config.monitoring import MonitoringConfig
-from penstock.config.publish import PublishConfig
+from penstock.config.publish import Band, PublishConfig
+from penstock.config.purpose import Purpose, Stakes
 from penstock.config.training import TrainingConfig
 from penstock.config.values import Frozen
 from penstock.lake.expressions import check_expression, check_identifier
@@ -152,14 +153,6 @@ class Schedule(Frozen):
     every_days: int = Field(default=7, ge=1, le=366)
 
 
-class Purpose(Frozen):
-    """Why the pipeline exists, for people."""
-
-    question: str
-    owner: str
-    decision: str = ""
-
-
 class Promotion(Frozen):
     """Who moves the alias `production` after the gates have passed."""
 
@@ -179,6 +172,28 @@ class Pipeline(Frozen):
     training: TrainingConfig
     monitoring: MonitoringConfig
     publish: PublishConfig
+
+    @property
+    def stakes(self) -> Stakes | None:
+        """What one decision is worth; None where the purpose does not say."""
+        return self.purpose.stakes(self.publish.digits)
+
+    @field_validator("publish")
+    @classmethod
+    def _bands_come_from_the_purpose(cls, publish: PublishConfig, info: ValidationInfo) -> PublishConfig:
+        """Without bands of its own a purpose with amounts gives them; bands of its own must show the list."""
+        purpose: Purpose | None = info.data.get("purpose")
+        stakes = purpose.stakes(publish.digits) if purpose else None
+        if stakes is None:
+            return publish
+        if "bands" not in publish.model_fields_set:
+            return publish.model_copy(update={"bands": tuple(Band(name=name, lower=lower) for name, lower in stakes.bands())})
+        if not any(abs(band.lower - stakes.threshold) < 0.5 * 10**-publish.digits for band in publish.bands):
+            raise ValueError(
+                f"bands: got lower bounds {[band.lower for band in publish.bands]}, "
+                f"expected one at {stakes.threshold:g}, where purpose.worth breaks even, or no bands: they then follow from it"
+            )
+        return publish
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Pipeline:

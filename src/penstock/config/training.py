@@ -92,6 +92,8 @@ class Gates(Frozen):
     min_segment_rows: int = Field(default=300, ge=1)
     max_calibration_error: float = Field(default=0.05, gt=0, lt=1)
     calibration_bins: int = Field(default=10, ge=2, le=100)
+    max_profit_loss: float = Field(default=0.1, ge=0, le=1)
+    """Share of what the champion's list, or acting on everybody, brings that the candidate's list may bring less; where the purpose says what that is worth."""
     max_score_difference: float = Field(default=1e-9, ge=0)
     """Between a score in training and the same row's score through the Spark path."""
     bootstrap_rounds: int = Field(default=1000, ge=100, le=100_000)

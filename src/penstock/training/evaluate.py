@@ -162,23 +162,19 @@ def auc_difference(
 ) -> Interval:
     """ROC AUC of `score` less that of `other` on the same rows, with a percentile bootstrap interval.
 
-    Entities are drawn, not rows: a customer's weeks stand or fall together, and rows drawn one by one would feign
-    evidence. Rounds that draw one class only are left out; unknown when fewer than nine in ten remain.
+    Entities are drawn, not rows (`metrics.entity_draws`). Rounds that draw one class only are left out; unknown when
+    fewer than nine in ten remain.
     """
     why = metrics.fault(label, score, both_classes=True) or metrics.fault(label, other)
     if why:
         return Interval(None, None, None, why)
-    codes, names = pd.factorize(entity, sort=True)
-    if len(names) < 2:
-        return Interval(None, None, None, f"{len(names)} entity, two are needed to draw from")
+    entities = np.unique(entity).size
+    if entities < 2:
+        return Interval(None, None, None, f"{entities} entity, two are needed to draw from")
     first, second = _Ranked.of(label, score), _Ranked.of(label, other)
-    draw = np.random.default_rng(seed)
-    found = np.empty(rounds)
-    for at in range(rounds):
-        weight = np.bincount(draw.integers(0, len(names), len(names)), minlength=len(names))[codes]
-        found[at] = first.auc(weight) - second.auc(weight)
+    found = np.array([first.auc(weight) - second.auc(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
     found = found[np.isfinite(found)]
-    value = first.auc(np.ones(len(codes))) - second.auc(np.ones(len(codes)))
+    value = first.auc(np.ones(len(entity))) - second.auc(np.ones(len(entity)))
     if found.size < 0.9 * rounds:
         return Interval(None, None, None, f"only {found.size} of {rounds} draws held both classes")
     low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
