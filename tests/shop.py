@@ -75,7 +75,11 @@ customProperties:
 # Thresholds that the shop passes with ease: what the gates refuse is the unit tests' business.
 PIPELINE_YML = """
 name: tiny
-purpose: {question: "Which customers will not order in the next 14 days?", owner: tests}
+purpose:
+  question: "Which customers will not order in the next 14 days?"
+  owner: tests
+  kpi: {name: profit of the list, target: 50}
+  worth: {currency: GBP, right: 3, wrong: -2}
 source: shop_orders
 features:
   name: tiny_activity
@@ -103,7 +107,7 @@ training:
   holdout_cohorts: 3
   baselines: [{name: tenure, column: tenure_days, higher_means: positive}]
   segments: [{column: country}]
-  gates: {max_loss: 0.5, max_segment_loss: 0.5, max_calibration_error: 0.3, bootstrap_rounds: 200, min_rows: 100, min_segment_rows: 60}
+  gates: {max_loss: 0.5, max_segment_loss: 0.5, max_calibration_error: 0.3, max_profit_loss: 0.5, bootstrap_rounds: 200, min_rows: 100, min_segment_rows: 60}
 monitoring:
   segments: [country]
   drift: {min_rows: 60}
@@ -112,7 +116,7 @@ monitoring:
   label_rate: {action: retrain, floor: 0.02, min_rows: 60, persistence: {k: 1, n: 1}}
   cooldown_days: 0
 publish:
-  bands: [{name: low, lower: 0.0}, {name: high, lower: 0.5}]
+  bands: [{name: low, lower: 0.0}, {name: high, lower: 0.4}]
 """
 
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from penstock.config.purpose import Stakes
 from penstock.config.training import Gates
 from penstock.registry import gates as g
+from penstock.worth import ListWorth, judge_list
 
 LIMITS = Gates(bootstrap_rounds=200, min_gain=0.01, min_segment_rows=100)
 
@@ -113,3 +117,71 @@ def test_no_verdict_at_all_is_no_pass() -> None:
     assert not g.all_passed([])
     assert g.all_passed([passed])
     assert not g.all_passed([passed, g.Verdict("b", False, {}, "")])
+
+
+STAKES = Stakes(3.5, -6.5, "GBP", "profit of the mailing", 40.0)
+
+
+def listed(score: np.ndarray, label: np.ndarray, stakes: Stakes = STAKES, **others: np.ndarray) -> ListWorth:
+    entity = np.arange(len(label)).astype(str).astype(object)
+    return judge_list(label, score, entity, stakes, LIMITS, lists=4, seed=1, others=others)
+
+
+def test_a_list_that_pays_passes_and_tells_its_profit_beside_everybodys_and_the_target() -> None:
+    good = judged()[0]
+    verdict = g.acting_pays(listed(good.score, good.label), None, LIMITS)
+    assert verdict.passed
+    assert verdict.sentence.startswith("profit of the mailing: GBP ")
+    for words in ("a list (95% interval GBP ", "rows at 0.65 or more", "target GBP 40.00 reached", "acting on everybody GBP -", "above 0"):
+        assert words in verdict.sentence
+    assert verdict.numbers["realised_low"] > 0
+    assert verdict.numbers["everybody"] < 0
+    assert verdict.numbers["threshold"] == 0.65
+
+
+def test_a_list_that_may_as_well_lose_is_refused_although_the_target_is_only_told() -> None:
+    good = judged()[0]
+    chance = np.random.default_rng(4).permutation(good.score)
+    verdict = g.acting_pays(listed(chance, good.label), None, LIMITS)
+    assert not verdict.passed
+    assert "the lower bound is not above 0" in verdict.sentence
+    high = replace(STAKES, target=1e9)
+    missed = g.acting_pays(listed(good.score, good.label, high), None, LIMITS)
+    assert missed.passed
+    assert "target GBP 1,000,000,000 not reached" in missed.sentence
+
+
+def test_a_list_that_brings_much_less_than_the_champions_or_than_everybody_is_refused() -> None:
+    good = judged()[0]
+    champion = g.Champion("3", good.score)
+    timid = np.where(good.score > 0.9, good.score, 0.3)
+    verdict = g.acting_pays(listed(timid, good.label, champion=good.score), champion, LIMITS)
+    assert verdict.numbers["realised_low"] > 0
+    assert not verdict.passed
+    assert "over 10% less than champion 3's list" in verdict.sentence
+    assert g.acting_pays(listed(good.score, good.label, champion=good.score), champion, LIMITS).passed
+    cheap = Stakes(9.0, -1.0, "GBP")
+    against_all = g.acting_pays(listed(np.where(good.score > 0.5, good.score, 0.05), good.label, cheap), None, LIMITS)
+    assert not against_all.passed
+    assert "over 10% less than acting on everybody" in against_all.sentence
+
+
+def test_an_unknown_profit_is_not_passed_and_says_why() -> None:
+    good = judged()[0]
+    blind = good.score * np.nan
+    nobody = g.acting_pays(listed(good.score / 10, good.label), None, LIMITS)
+    assert not nobody.passed
+    assert "nobody is on the list" in nobody.sentence
+    cases = {
+        "no list of champion 3": g.acting_pays(listed(good.score, good.label), g.Champion("3", None, "gone"), LIMITS),
+        "800 scores are NaN": g.acting_pays(listed(good.score, good.label, champion=blind), g.Champion("3", blind), LIMITS),
+        "scores are NaN": g.acting_pays(listed(blind, good.label), None, LIMITS),
+        "50 rows, 200 are needed": g.acting_pays(listed(good.score[:50], good.label[:50]), None, LIMITS),
+        "entities on the list, 30 are needed": g.acting_pays(
+            listed(np.where(np.arange(800) < 20, 0.9, 0.1), np.ones(800, dtype=np.int64)), None, LIMITS
+        ),
+    }
+    for words, verdict in cases.items():
+        assert not verdict.passed
+        assert verdict.sentence.startswith("Not known")
+        assert words in verdict.sentence

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from penstock.metrics import Interval, Measure
 from penstock.monitoring.decide import Decision
 from penstock.monitoring.drift import DriftFinding
+from penstock.monitoring.kpi import KpiState, ListKpi
 from penstock.monitoring.performance import CohortPerformance
+from penstock.monitoring.profile import ALL
+from penstock.worth import MEANING
 
+NOT_EVALUABLE = "not_evaluable"
 _DRIFT_NAMES = ("psi", "psi_low", "js", "ks", "chi2", "wasserstein", "p_value", "q_value", "unseen_share", "null_share")
 _MEASURES = ("predicted", "gap", "gap_se", "auc_se", "average_precision", "brier", "log_loss", "ece", "lift")
 
@@ -59,7 +63,7 @@ def performance_rows(performances: Iterable[CohortPerformance]) -> tuple[MetricR
 def _measure_row(
     head: tuple[str, str, str], name: str, measure: Measure, cohort: CohortPerformance, detail: dict[str, object]
 ) -> MetricRow:
-    state = cohort.state.value if measure.known else "not_evaluable"
+    state = cohort.state.value if measure.known else NOT_EVALUABLE
     return MetricRow(*head, name, measure.value, state, _json(**detail, reason=measure.reason or cohort.reason))
 
 
@@ -68,6 +72,39 @@ def _interval_rows(
 ) -> list[MetricRow]:
     parts = ((name, interval.value), (f"{name}_low", interval.low), (f"{name}_high", interval.high))
     return [_measure_row(head, n, Measure(v, interval.reason), cohort, detail) for n, v in parts]
+
+
+def kpi_rows(lists: Iterable[ListKpi]) -> tuple[MetricRow, ...]:
+    """Kind `kpi`, subject the list's `as_of` (YYYY-MM-DD): what was expected of it, and what it came to once that is known."""
+    rows: list[MetricRow] = []
+    for k in lists:
+        stakes = k.stakes
+        detail = {
+            "kpi": stakes.kpi,
+            "currency": stakes.currency,
+            "right": stakes.right,
+            "wrong": stakes.wrong,
+            "model_version": k.model_version,
+        }
+        known = {
+            "rows": Measure(float(k.rows)),
+            "contacts": Measure(float(k.contacts)),
+            "threshold": Measure(stakes.threshold),
+            "expected": k.expected,
+        }
+        known |= {"per_contact": k.per_contact} | ({} if stakes.target is None else {"target": Measure(stakes.target)})
+        if k.state != KpiState.PENDING:
+            bounds = {"realised": k.realised.value, "realised_low": k.realised.low, "realised_high": k.realised.high}
+            known |= {name: Measure(value, k.realised.reason) for name, value in bounds.items()}
+            known |= {
+                name: Measure(rate.value, rate.reason) for name, rate in (("list_rate", k.list_rate), ("control_rate", k.control_rate))
+            }
+        for name, measure in known.items():
+            more = {"means": MEANING} if name.startswith("realised") else {}
+            state = k.state.value if measure.known else NOT_EVALUABLE if k.state == KpiState.EVALUATED else k.state.value
+            text = _json(**detail, **more, reason=measure.reason or k.reason)
+            rows.append(MetricRow("kpi", k.as_of.isoformat(), ALL, name, measure.value, state, text))
+    return tuple(rows)
 
 
 def decision_rows(decision: Decision) -> tuple[MetricRow, ...]:

@@ -14,12 +14,14 @@ from penstock.lake import tables
 from penstock.monitoring import rows as told
 from penstock.monitoring.decide import Attempt, Decision, DriftLook, Evidence, Production, decide
 from penstock.monitoring.drift import DriftFinding, DriftState, find_drift
+from penstock.monitoring.kpi import ACTED, CONTROL, ListKpi, foretold, judged
 from penstock.monitoring.performance import CohortPerformance, measure_by_segment
 from penstock.monitoring.profile import Profile, count_frame, counts_from_rows, from_json
 from penstock.monitoring.reference import PROFILE, REFERENCE, reference_from_json
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import DataFrame
 
 _COHORTS = 26  # half a year of weekly cohorts; older ones decide nothing any more
@@ -99,11 +101,13 @@ def _write(run: Run, decision: Decision, metric_rows: Sequence[tuple[Any, ...]])
 
 
 def _evidence(run: Run, chosen: Plan) -> tuple[Evidence, list[tuple[Any, ...]]]:
-    cohorts = _cohorts(run, chosen)
-    reported = _reported(run)
+    came = _came(run, chosen)
+    cohorts = _cohorts(run, came)
+    reported = _reported(run, "performance", "rows")
     rows = [
         (*_head(run, r), int(c.model_version), run.run_id) for c in cohorts if c.as_of not in reported for r in told.performance_rows([c])
     ]
+    rows += [(*_head(run, r), int(k.model_version), run.run_id) for k in _kpis(run, chosen, came) for r in told.kpi_rows([k])]
     looks = _past_looks(run, chosen)
     if chosen.version is not None and chosen.newest is not None:
         findings = _drift(run, chosen)
@@ -116,14 +120,17 @@ def _evidence(run: Run, chosen: Plan) -> tuple[Evidence, list[tuple[Any, ...]]]:
     return evidence, rows
 
 
-def _cohorts(run: Run, chosen: Plan) -> list[CohortPerformance]:
-    """Each matured cohort's scores that foresaw it: the first champion's of each (entity, as_of), backfills aside."""
+def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
+    """Each matured cohort's scores that foresaw it, with their outcomes: the first champion's of each (entity, as_of), backfills aside.
+
+    One row for each `day`, `model_version`, `label`, `score`, segment, `is_control` and `acted`, with its `count`.
+    """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     table = tables.predictions(run.pipeline.name, run.key)
     if chosen.labels < 0 or not run.lake.exists(table):
-        return []
+        return None
     key = [*(name for name, _ in run.key), "as_of"]
     label_rows = run.lake.read(tables.labels(run.pipeline.name, run.key), chosen.labels)
     outcome = label_rows.where(F.col("state").isin("matured", "revised") & F.col("label").isNotNull()).select(*key, "label")
@@ -135,18 +142,61 @@ def _cohorts(run: Run, chosen: Plan) -> list[CohortPerformance]:
     if segments:
         _, feature_table = view_tables(run)
         joined = joined.join(run.lake.read(feature_table, chosen.features).select(*key, *segments), on=key, how="left")
-    # Scores to four places with their count: what leaves Spark is bounded, whatever the number of entities.
-    counted = joined.groupBy(
-        F.unix_micros("as_of").alias("at"), "model_version", "label", F.round("score", 4).alias("score"), *segments
-    ).count()
-    frame = counted.toArrow().to_pandas()
+    return _counted(run, joined, "label", *segments)
+
+
+def _counted(run: Run, scored: DataFrame, *more: str) -> pd.DataFrame:
+    """Scores to four places with their count: what leaves Spark is bounded, whatever the number of entities."""
+    from pyspark.sql import functions as F
+
+    stakes = run.pipeline.stakes
+    # As the published score is rounded for its band, so that this list is the one that was read.
+    acted = F.lit(False) if stakes is None else F.round("score", stakes.digits) >= F.lit(stakes.threshold)
+    at, score = F.unix_micros("as_of").alias("at"), F.round("score", 4).alias("score")
+    counted = scored.groupBy(at, "model_version", score, acted.alias(ACTED), CONTROL, *more).count()
+    frame: pd.DataFrame = counted.toArrow().to_pandas()
+    days = [clock.local_day(clock.from_epoch(int(at)), run.contract.timezone) for at in frame["at"]]
+    return frame.assign(day=days).astype({ACTED: bool, CONTROL: bool})
+
+
+def _cohorts(run: Run, came: pd.DataFrame | None) -> list[CohortPerformance]:
+    """The performance of each matured cohort, the newest half year of them."""
     found: list[CohortPerformance] = []
-    for (at, version), part in sorted(frame.groupby(["at", "model_version"]), key=lambda item: item[0]):
-        day = clock.local_day(clock.from_epoch(int(at)), run.contract.timezone)
+    if came is None:
+        return found
+    for (day, version), part in sorted(_newest(came).groupby(["day", "model_version"]), key=lambda item: item[0]):
         ordered = part.sort_values(["score", "label"], kind="stable", ignore_index=True)
-        found += measure_by_segment(day, str(version), ordered, run.pipeline.monitoring, segments)
-    days = sorted({c.as_of for c in found})[-_COHORTS:]
-    return [c for c in found if c.as_of in days]
+        found += measure_by_segment(day, str(version), ordered, run.pipeline.monitoring, run.pipeline.monitoring.segments)
+    return found
+
+
+def _newest(came: pd.DataFrame) -> pd.DataFrame:
+    return came[came["day"].isin(sorted(set(came["day"]))[-_COHORTS:])]
+
+
+def _kpis(run: Run, chosen: Plan, came: pd.DataFrame | None) -> list[ListKpi]:
+    """The matured lists that no run has told of, and the newest published one unless it has matured by now."""
+    stakes = run.pipeline.stakes
+    if stakes is None:
+        return []
+    matured = [] if came is None else list(judged(_newest(came), stakes, run.pipeline.monitoring.performance.min_rows))
+    reported = _reported(run, "kpi", "realised")
+    found = [k for k in matured if k.as_of not in reported]
+    newest = _newest_list(run, chosen)
+    if newest is not None and len(newest) and newest["day"].iloc[0] not in {k.as_of for k in matured}:
+        found.append(foretold(newest["day"].iloc[0], str(chosen.version), newest, stakes))
+    return found
+
+
+def _newest_list(run: Run, chosen: Plan) -> pd.DataFrame | None:
+    """The newest scores of the Production version, which are what the publish stage has published."""
+    from pyspark.sql import functions as F
+
+    table = tables.predictions(run.pipeline.name, run.key)
+    if chosen.version is None or not run.lake.exists(table):
+        return None
+    own = run.lake.read(table).where((F.col("model_version") == chosen.version) & ~F.col("backfill") & (F.col("as_of") <= F.lit(run.as_of)))
+    return _counted(run, own.join(own.agg(F.max("as_of").alias("as_of")), on="as_of", how="inner"))
 
 
 def _drift(run: Run, chosen: Plan) -> tuple[DriftFinding, ...]:
@@ -243,13 +293,13 @@ def _attempts(run: Run) -> tuple[Attempt, ...]:
     return tuple(Attempt(d, "refused" if outcome == "refused" else "promoted") for d, outcome in sorted(day))
 
 
-def _reported(run: Run) -> set[date]:
-    """The cohorts whose performance earlier runs have written."""
+def _reported(run: Run, kind: str, name: str) -> set[date]:
+    """The cohorts of which earlier runs have written a metric."""
     from pyspark.sql import functions as F
 
     if not run.lake.exists(tables.METRICS):
         return set()
-    own = (F.col("pipeline") == run.pipeline.name) & (F.col("kind") == "performance") & (F.col("name") == "rows")
+    own = (F.col("pipeline") == run.pipeline.name) & (F.col("kind") == kind) & (F.col("name") == name)
     return {date.fromisoformat(r[0]) for r in run.lake.read(tables.METRICS).where(own).select("subject").distinct().collect()}
 
 

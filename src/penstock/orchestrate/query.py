@@ -20,7 +20,7 @@ VIEWS = {
         "SELECT '{table}' AS source, day, _file AS file, name, count FROM {table} LATERAL VIEW explode(checks) AS name, count",
     ),
 }
-METRIC_KINDS = ("performance", "drift", "decision")
+METRIC_KINDS = ("performance", "kpi", "drift", "decision")
 
 
 def register(lake: Lake) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from penstock.metrics import Measure
 from penstock.registry.gates import Verdict
 from penstock.training.evaluate import Evaluation
 from penstock.training.records import InputTable
+from penstock.worth import MEANING, ListWorth, money, reached
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class CardFacts:
     segments: Sequence[Evaluation]
     verdicts: Sequence[Verdict]
     notes: Sequence[str] = ()
+    decision: str = ""
+    acting: ListWorth | None = None
+    """What acting on the holdout's lists would have brought; None where the purpose names no amounts."""
 
 
 def card(facts: CardFacts) -> str:
@@ -44,6 +48,7 @@ def card(facts: CardFacts) -> str:
     parts = [
         f"# Model card: {_plain(facts.pipeline)}, trained as of {_plain(facts.as_of)}",
         f"{_plain(facts.question)} A score is the probability of: {_plain(facts.positive)}. Owner: {_plain(facts.owner)}.",
+        *_purpose(facts),
         "## Verdicts",
         _verdicts(facts.verdicts),
         "## Performance on the holdout",
@@ -89,6 +94,32 @@ def _plain(text: object) -> str:
 
 def _bullets(facts: Mapping[str, object]) -> str:
     return "\n".join(f"- {name}: {_plain(value)}" for name, value in facts.items())
+
+
+def _purpose(facts: CardFacts) -> list[str]:
+    """What is decided by the scores, what that is worth, and what it came to on the holdout."""
+    if facts.acting is None:
+        return ["## Purpose", _plain(facts.decision)] if facts.decision else []
+    found, stakes = facts.acting, facts.acting.stakes
+
+    def amount(value: float | None) -> str:
+        return "not known" if value is None else money(value, stakes.currency)
+
+    target = {"Target": reached(found.realised.value, stakes).removeprefix("target ")} if stakes.target is not None else {}
+    others = ", ".join(f"{name.replace('_', ' ')} {amount(measure.value)}" for name, measure in found.others.items())
+    figures = {
+        "Decision": facts.decision or "not said",
+        "Acting is worth": f"{amount(stakes.right)} on a right one, {amount(stakes.wrong)} on a wrong one; not acting nothing",
+        "Threshold": f"{stakes.threshold:g}, where acting breaks even; {found.contacts} of {found.rows} rows reach it",
+        "KPI": f"{stakes.kpi}, a list (the mean of {found.lists})",
+        "Expected": amount(found.expected.value),
+        "Realised": f"{amount(found.realised.value)} ({amount(found.realised.low)} to {amount(found.realised.high)})",
+        **target,
+        "Acting on everybody": amount(found.everybody.value),
+        "Lists of others": others or "none",
+        "Realised is": MEANING,
+    }
+    return ["## Purpose", _bullets(figures)]
 
 
 def _verdicts(verdicts: Sequence[Verdict]) -> str:

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock import metrics
+from penstock import metrics, worth
 from penstock.config.training import Gates
 from penstock.metrics import Interval
 from penstock.training.evaluate import auc_difference
+from penstock.worth import ListWorth
 
 Floats = NDArray[np.float64]
+CHAMPION = "champion"
+"""The name of the champion's list among those beside the candidate's."""
 Masks = Mapping[str, NDArray[np.bool_]]
 
 
@@ -164,6 +167,37 @@ def is_calibrated(judged: Judged, gates: Gates) -> Verdict:
     numbers = {"calibration_error": error.value, "max_calibration_error": limit}
     words = f"Expected calibration error {error.value:.4f} over {gates.calibration_bins} groups"
     return Verdict(gate, passed, numbers, f"{words}, {'within' if passed else 'above'} {limit:g}.")
+
+
+def acting_pays(found: ListWorth, champion: Champion | None, gates: Gates) -> Verdict:
+    """The list pays: the lower bound of its realised profit is above 0, which is what doing nothing brings.
+
+    And it brings hardly less than the list of the champion (`found.others`) or than acting on everybody: at most
+    `max_profit_loss` of theirs less. The target of the KPI is told, not asked for.
+    """
+    gate, limit = "acting_pays", gates.max_profit_loss
+    numbers = found.numbers() | {"max_profit_loss": limit}
+    theirs = found.others.get(CHAMPION)
+    if found.rows < gates.min_rows:
+        return Verdict(gate, False, numbers, f"Not known: {found.rows} rows, {gates.min_rows} are needed.")
+    if champion is not None and (theirs is None or theirs.value is None):
+        why = champion.reason or (theirs.reason if theirs else "no scores")
+        return Verdict(gate, False, numbers, f"Not known: no list of champion {champion.version}: {why}.")
+    if found.realised.value is not None and not found.contacts:
+        return Verdict(
+            gate, False, numbers, f"No score reaches {found.stakes.threshold:g}, where acting breaks even: nobody is on the list."
+        )
+    if found.realised.value is None or found.realised.low is None or found.everybody.value is None:
+        return Verdict(gate, False, numbers, f"Not known: {found.realised.reason}.")
+    beside = {"acting on everybody": found.everybody.value}
+    if champion is not None and theirs is not None and theirs.value is not None:
+        beside[f"champion {champion.version}'s list"] = theirs.value
+    pays = found.realised.low > 0
+    lost = [name for name, other in beside.items() if found.realised.value < (1 - limit) * max(other, 0.0)]
+    amounts = ", ".join(f"{name} {worth.money(value, found.stakes.currency)}" for name, value in beside.items())
+    words = f"{worth.told(found, gates.confidence)}; {amounts}; the lower bound {'is' if pays else 'is not'} above 0"
+    less = f"it brings over {limit:.0%} less than {' and '.join(lost)}" if lost else f"it brings at most {limit:.0%} less than any of these"
+    return Verdict(gate, pays and not lost, numbers, f"{words}, and {less}.")
 
 
 def features_are_checked(checks: Sequence[Check]) -> Verdict:

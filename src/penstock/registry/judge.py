@@ -14,8 +14,10 @@ from penstock.registry.gates import Champion, Check, Judged, Verdict
 from penstock.scoring.run import score_rows
 from penstock.stage import Run
 from penstock.training import dataset, evaluate
+from penstock.training.acting import acting_on
 from penstock.training.records import InputTable, TrainedRun
 from penstock.training.rows import Rows, labelled_rows
+from penstock.worth import ListWorth
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,7 +39,7 @@ class Evidence:
 def verdicts(run: Run, candidate: TrainedRun, found: Evidence) -> tuple[Verdict, ...]:
     """What each gate says of the candidate."""
     config, seed = run.pipeline.training.gates, run.pipeline.training.seed
-    rows = found.rows
+    rows, listed = found.rows, acting(run, found)
     judged = Judged(rows.label, found.deployed, rows.entity)
     heuristics = evaluate.baseline_scores(rows, run.pipeline.training.baselines)
     segments = evaluate.segments_of(rows.frame, run.pipeline.training.segments)
@@ -50,7 +52,14 @@ def verdicts(run: Run, candidate: TrainedRun, found: Evidence) -> tuple[Verdict,
         gates.not_worse_than_champion(judged, found.champion, config, seed=seed),
         gates.no_segment_loses(judged, found.champion, segments, config),
         gates.is_calibrated(judged, config),
+        *([gates.acting_pays(listed, found.champion, config)] if listed else []),
     )
+
+
+def acting(run: Run, found: Evidence) -> ListWorth | None:
+    """What acting on the candidate's list would have brought on the holdout, beside the champion's and the heuristics'."""
+    others = {gates.CHAMPION: found.champion.score} if found.champion and found.champion.score is not None else {}
+    return acting_on(run.pipeline, found.rows, found.deployed, others)
 
 
 def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidence:
@@ -99,4 +108,6 @@ def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout:
         segments=evaluate.by_segment(holdout.rows, holdout.deployed, pipeline.training.segments),
         verdicts=found,
         notes=record.notes,
+        decision=pipeline.purpose.decision,
+        acting=acting(run, holdout),
     )

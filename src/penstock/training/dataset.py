@@ -38,6 +38,8 @@ class Record:
     gain: tuple[tuple[float, float], ...] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    profit: tuple[tuple[float, float], ...] = ()
+    """Share contacted in order of score, and realised profit a list; empty where the purpose names no amounts."""
 
     def to_json(self) -> str:
         """The record as text."""
@@ -49,8 +51,8 @@ def record_from_json(text: str) -> Record:
     found: dict[str, Any] = json.loads(text)
     for name in ("train_days", "holdout_days"):
         found[name] = tuple(date.fromisoformat(day) for day in found[name])
-    for name in ("calibration", "gain", "notes"):
-        found[name] = tuple(tuple(point) if isinstance(point, list) else point for point in found[name])
+    for name in ("calibration", "gain", "profit", "notes"):
+        found[name] = tuple(tuple(point) if isinstance(point, list) else point for point in found.get(name, ()))
     return Record(**(found | {"as_of": date.fromisoformat(found["as_of"])}))
 
 

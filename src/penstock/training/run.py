@@ -19,6 +19,7 @@ from penstock.monitoring.profile import make_profile, to_json
 from penstock.monitoring.reference import PROFILE, REFERENCE, reference_to_json
 from penstock.stage import Report, Run
 from penstock.training import dataset, evaluate, plots
+from penstock.training.acting import acting_on, kpi_metrics, profit_by_share
 from penstock.training.fit import Fitted, fit
 from penstock.training.records import InputTable, TrainingFacts
 from penstock.training.rows import Rows, labelled_rows
@@ -50,6 +51,7 @@ def plan(run: Run) -> Plan:
     _, feature_table = view_tables(run)
     versions = run.lake.version(feature_table), run.lake.version(tables.labels(run.pipeline.name, run.key))
     meaning = [run.pipeline.training.model_dump(mode="json"), run.pipeline.label.model_dump(mode="json"), run.pipeline.population]
+    meaning += [run.pipeline.purpose.worth.model_dump(mode="json")] if run.pipeline.purpose.worth else []  # it decides which list is logged
     identity = [run.pipeline.name, str(run.day), *versions, spec.definition(run.pipeline.features), meaning]
     return Plan(True, reason, *versions, training_id=f"{run.day:%Y%m%d}-{digest_of(identity)}")
 
@@ -143,12 +145,14 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         rows_digest=dataset.rows_digest(test.frame["as_of"].tolist(), test.entity.tolist()),
         calibration=_calibration(test.label, score, config.gates.calibration_bins),
         gain=_gain(test.label, score),
+        profit=profit_by_share(run.pipeline, test, score),
         importances=importances,
         notes=(fitted.searched.note,) if fitted.searched.note else (),
     )
     numbers = {f"holdout.{n}": v for n, v in overall.numbers().items()}
     numbers |= {f"baseline.{name}.auc": e.auc.value for name, e in heuristics.items() if e.auc.value is not None}
     numbers |= {f"segment.{e.subject.replace('=', '.')}.auc": e.auc.value for e in segments if e.auc.value is not None}
+    numbers |= kpi_metrics(acting_on(run.pipeline, test, score))
     trials = [{**t.params, "auc": t.auc} for t in fitted.searched.trials]
     feature_table, label_table = view_tables(run)[1].name, tables.labels(run.pipeline.name, run.key).name
     return TrainingFacts(
