@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 from penstock.report.data import (
+    Acting,
     CalibrationPoint,
     Cohort,
     Count,
@@ -14,10 +16,13 @@ from penstock.report.data import (
     Freshness,
     GainPoint,
     Importance,
+    Kpi,
+    ListProfit,
     Metrics,
     ModelRow,
     Now,
     Production,
+    ProfitPoint,
     ReportData,
     Verdict,
     WeekRow,
@@ -66,6 +71,27 @@ def report(weeks: int = 14) -> ReportData:
         models=(_model("1", "previous", date(2011, 8, 29), 21_480, 0.748), _model("2", "production", date(2011, 10, 24), 36_902, 0.739)),
         data=_data(),
         drift_floor=0.2,
+        kpi=Kpi("profit of the weekly mailing", "GBP", 0.65, 3.5, -6.5, 500.0, "crm@shop.example"),
+        lists=tuple(_list(place, weeks) for place in range(weeks)),
+    )
+
+
+def _list(place: int, weeks: int) -> ListProfit:
+    """The newest five lists have not matured."""
+    pending = ListProfit(
+        FIRST + timedelta(days=7 * place), "1" if place < 7 else "2", "pending", 1_800 + 40 * place, 760 + 9 * place, 812.4 + 11 * place
+    )
+    if place > weeks - 6:
+        return pending
+    realised = 790.0 - 85 * place
+    return replace(
+        pending,
+        state="evaluated",
+        realised=realised,
+        low=realised - 240,
+        high=realised + 240,
+        list_rate=0.75 - 0.01 * place,
+        control_rate=0.77,
     )
 
 
@@ -148,6 +174,10 @@ def _model(version: str, standing: str, trained: date, rows: int, auc: float) ->
         importances=tuple(Importance(name, 0.061 * 0.72**i) for i, name in enumerate(FEATURES)),
         calibration=tuple(CalibrationPoint(p, p + b, 197) for p, b in zip(predicted, bend, strict=True)),
         gain=tuple(GainPoint(s, 1 - (1 - s) ** 1.75) for s in shares),
+        acting=Acting(
+            *("GBP", 0.42, 840.0, 795.0, 610.0, 990.0, -310.0),
+            curve=tuple(ProfitPoint(s / 20, 4_400 * s / 20 - 4_710 * (s / 20) ** 2) for s in range(21)),
+        ),
         approved_by="policy of environment local",
     )
 

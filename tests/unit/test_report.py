@@ -103,7 +103,8 @@ def test_every_figure_of_a_matured_week_and_of_a_model_stands_in_the_page() -> N
         assert [row[0], row[1]] == [cohort.as_of.isoformat(), cohort.model_version]
         assert [cell.replace("\u00a0", "").replace(" %", "%") for cell in row[2:]] == expected
     newest, oldest = tables["Model versions"][1:]
-    assert (newest[0], newest[3], newest[9], oldest[0], oldest[9]) == ("2", "36,902", "5 of 5", "1", "4 of 5")
+    assert (newest[0], newest[3], newest[10], oldest[0], oldest[10]) == ("2", "36,902", "5 of 5", "1", "4 of 5")
+    assert newest[9] == "795 everybody -310"
     assert [row[:2] for row in tables["Gates of version 1"][1:]][1] == ["not worse than champion", "? not evaluable"]
     assert ["rows landed", "541,909"] in tables["What the contract counted in the landed rows"]
     assert ["rows not yet judged", "–"] in tables["What the contract counted in the landed rows"]
@@ -115,15 +116,55 @@ def test_every_figure_of_a_matured_week_and_of_a_model_stands_in_the_page() -> N
     ]
 
 
+def test_the_page_opens_with_the_purpose_and_shows_every_list_expected_and_realised() -> None:
+    data = report()
+    page = render(data)
+    assert page.index('id="purpose"') < page.index('id="now"')
+    assert "profit of the weekly mailing, GBP a list; owner crm@shop.example" in page
+    assert "where acting breaks even: 3.50 for a right one, -6.50 for a wrong one" in page
+    lists = Reader(page).tables["Lists"][1:]
+    assert lists[0] == ["2011-09-05", "1", "evaluated", "1,800", "760", "812", "790", "550 to 1,030", "75.0 %", "77.0 %"]
+    assert lists[-1] == ["2011-12-05", "2", "pending", "2,320", "877", "955", "–", "–", "–", "–"]
+    assert len(lists) == len(data.lists) == 14
+
+
+@pytest.mark.parametrize(("target", "said"), [(100.0, "✓ reached"), (500.0, "✗ not reached")])
+def test_the_target_is_told_as_reached_or_not_by_the_newest_matured_list(target: float, said: str) -> None:
+    data = report()
+    assert data.kpi is not None
+    assert data.newest_realised is not None
+    assert data.newest_realised.realised == 110.0
+    page = render(replace(data, kpi=replace(data.kpi, target=target)))
+    assert said in page[page.index('id="purpose"') : page.index('id="now"')]
+    pending = render(replace(data, lists=tuple(replace(one, realised=None) for one in data.lists)))
+    assert "? not known yet" in pending
+
+
+def test_without_amounts_the_page_says_nothing_of_money() -> None:
+    data = report()
+    page = render(replace(data, kpi=None, lists=(), models=tuple(replace(model, acting=None) for model in data.models)))
+    for word in ("purpose", "GBP", "rofit", "Lists"):
+        assert word not in page
+
+
+def test_a_model_shows_its_profit_by_share_contacted() -> None:
+    chart = of_model(report().models[1], 1, "churn", "gain")[-1]
+    assert chart.title == "Profit a list by share contacted, GBP"
+    assert "42.0\u00a0% of the rows and brings 795" in chart.summary
+    assert chart.rows[0] == ("0.0\u00a0%", "0.00")
+    assert chart.rows[-1] == ("100.0\u00a0%", "-310")
+
+
 def test_a_charts_table_holds_the_values_that_were_drawn() -> None:
     data = report()
-    auc, rates, brier, drift, landed, scored = weekly(data)
+    auc, rates, brier, drift, landed, scored, profit = weekly(data)
     assert [row[1] for row in auc.rows] == [f"{c.metrics.auc:.3f}" for c in data.cohorts]
     assert [row[2] for row in auc.rows] == ["0.748"] * 7 + ["0.739"] * 2
     assert [row[1] for row in brier.rows] == [f"{c.metrics.brier:.3f}" for c in data.cohorts]
     assert [row[1] for row in rates.rows] == [figures.share(c.observed_rate) for c in data.cohorts]
     assert [row[1:3] for row in landed.rows] == [(f"{w.rows_landed:,}", f"{w.quarantined:,}") for w in data.weeks]
     assert [row[1:] for row in scored.rows] == [(f"{w.scored:,}", f"{w.published:,}", w.production_version) for w in data.weeks]
+    assert [row[1:4] for row in profit.rows] == [(figures.amount(one.realised), figures.amount(one.expected), "500") for one in data.lists]
     assert drift.columns[1] == "orders_30d"
     assert "tenure_days" not in drift.columns
     titles = re.findall(r"<rect class=\"bar s1\".*?<title>(.*?)</title>", str(landed.drawing))
@@ -151,7 +192,7 @@ def test_what_is_not_known_is_a_titled_dash_and_never_zero() -> None:
 
 @pytest.mark.parametrize("value", [None, math.nan, math.inf, -math.inf])
 def test_a_number_that_is_none_or_not_finite_is_written_as_unknown_and_never_drawn(value: float | None) -> None:
-    for write in (figures.count, figures.metric, figures.share, figures.ratio, figures.seconds):
+    for write in (figures.count, figures.metric, figures.share, figures.ratio, figures.amount, figures.seconds):
         assert write(value) == "–"
     cohort = Cohort(date(2011, 9, 5), Metrics(rows=10, auc=value, brier=value), "1", value, value, value, value)
     week = WeekRow(date(2011, 10, 10), rows_landed=1, matured=(cohort,), drift=(Drift("spend", value),), seconds=value)
@@ -177,7 +218,11 @@ def test_markup_in_any_name_is_shown_and_not_executed() -> None:
     model = replace(model, gates=(replace(model.gates[0], name=evil, sentence=evil),))
     facts = replace(data.data, contract=(Count(evil, 1),), quarantine=(Count(evil, 1),))
     now = Now((replace(data.now.freshness[0], source=evil, promise=evil),), 0, (evil,), evil)
-    spoilt = ReportData(evil, evil, data.as_of, evil, evil, data.production, now, (data.weeks[5], week), (model,), facts, 0.2, evil)
+    kpi = replace(data.kpi, name=evil, currency=evil, owner=evil)
+    lists = (replace(data.lists[0], model_version=evil, state=evil),)
+    spoilt = ReportData(
+        evil, evil, data.as_of, evil, evil, data.production, now, (data.weeks[5], week), (model,), facts, 0.2, evil, kpi, lists
+    )
     page = render(spoilt)
     tags = set(Reader(page).tags)
     assert not tags & {"script", "img", "iframe", "object", "form"}
@@ -189,7 +234,7 @@ def test_the_page_has_no_script_no_style_attribute_and_forbids_the_network() -> 
     page = render(report())
     assert "default-src 'none'; style-src 'sha256-" in page.replace("&#39;", "'")
     assert not re.search(r"<script|\sstyle=|\son[a-z]+=|https?:|@import|url\(", page)
-    assert set(re.findall(r'(?:href|src)="([^"]*)"', page)) == {"data:,", "#now", "#weeks", "#model", "#data"}
+    assert set(re.findall(r'(?:href|src)="([^"]*)"', page)) == {"data:,", "#purpose", "#now", "#weeks", "#model", "#data"}
 
 
 @pytest.mark.parametrize("weeks", [0, 1, 2, 14, 60])

@@ -171,6 +171,57 @@ def test_a_cohort_scored_by_two_versions_is_two_rows() -> None:
     assert [(c.model_version, c.metrics.rows) for c in week.matured] == [("1", 10), ("2", 20)]
 
 
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+def told_of(day: date, subject: date, state: str, model_version: int = 1, **values: float | None) -> list[dict[str, Any]]:
+    return [measure(day, str(subject), n, v, "kpi", state=state, model_version=model_version) for n, v in values.items()]
+
+
+def test_a_list_is_pending_until_the_run_that_first_judged_it() -> None:
+    pending = told_of(SECOND, FIRST, "pending", rows=95.0, contacts=40.0, expected=60.0)
+    (one,) = shape.lists(gathered(measures=pending))
+    assert (one.as_of, one.state, one.rows, one.contacts, one.expected, one.realised) == (FIRST, "pending", 95, 40, 60.0, None)
+    later = date(2011, 10, 3)
+    done = {"rows": 95.0, "contacts": 40.0, "expected": 60.1, "realised": 50.0, "realised_low": -10.0, "realised_high": 90.0}
+    judged = [*told_of(later, FIRST, "evaluated", **done, list_rate=0.7, control_rate=None), *pending]
+    (one,) = shape.lists(gathered(measures=judged))
+    assert (one.state, one.expected, one.realised, one.low, one.high) == ("evaluated", 60.1, 50.0, -10.0, 90.0)
+    assert (one.list_rate, one.control_rate) == (0.7, None)
+
+
+def test_a_list_that_no_run_has_told_of_yet_comes_from_its_scores() -> None:
+    scored = {"rows": 100, "control": 5, "contacts": 42, "expected": 63.5}
+    scores = [{"day": day, "model_version": v, "promotion": v} | scored for day, v in ((FIRST, 1), (SECOND, 1), (SECOND, 2))]
+    found = gathered(measures=told_of(SECOND, FIRST, "pending", rows=95.0, contacts=40.0, expected=60.0), scores=scores)
+    first, second = shape.lists(found)
+    assert (first.as_of, first.contacts) == (FIRST, 40)
+    assert (second.as_of, second.model_version, second.state, second.rows, second.contacts) == (SECOND, "2", "pending", 95, 42)
+    assert second.expected == 63.5
+
+
+def test_the_report_knows_the_purpose_and_what_acting_on_a_models_list_would_have_brought() -> None:
+    numbers = {"kpi.threshold": 0.65, "kpi.contacts": 2_000.0, "kpi.realised": 900.0, "kpi.realised_low": 700.0, "kpi.everybody": -50.0}
+    made = training("r1", FIRST, **numbers)
+    made = replace(made, record=replace(made.record, profit=((0.0, 0.0), (1.0, -50.0))))
+    data = report(gathered(models=Models((made, training("r2", SECOND)))))
+    assert data.kpi is not None
+    assert (data.kpi.name, data.kpi.currency, data.kpi.threshold, data.kpi.target) == ("profit of the weekly mailing", "GBP", 0.7, 1000.0)
+    first, second = data.models
+    assert first.acting is not None
+    assert (first.acting.share, first.acting.realised, first.acting.low, first.acting.high) == (0.25, 900.0, 700.0, None)
+    assert [point.profit for point in first.acting.curve] == [0.0, -50.0]
+    assert second.acting is None
+    assert "everybody -50.00" in render(data)
+
+
+def test_a_pipeline_without_amounts_has_neither_kpi_nor_lists() -> None:
+    bare = load(conf_folder(None), "local", "churn", ["pipeline.purpose={question: who, owner: me}"]).pipeline
+    scores = [{"day": FIRST, "model_version": 1, "promotion": 1, "rows": 100, "control": 5}]
+    data = report(gathered(pipeline=bare, scores=scores))
+    assert (data.kpi, data.lists) == (None, ())
+
+
 # -- decisions --------------------------------------------------------------------------------------------------------
 
 

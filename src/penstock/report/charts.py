@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from penstock.report import figures, svg
-from penstock.report.data import Metrics, ReportData, WeekRow, known
+from penstock.report.data import Kpi, Metrics, ReportData, WeekRow, known
 from penstock.report.plots import REFERENCE, Backdrop, Chart, Dated, Key, Series, Story, Value, bars, finite, lines
 
 MOST_FEATURES = 4
@@ -18,7 +18,8 @@ _SIZES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 def weekly(data: ReportData) -> tuple[Chart, ...]:
     """The charts of the section Weeks, in reading order; with nothing to draw they say so."""
-    return (_auc(data), _rates(data), _brier(data), _drift(data), _landed(data), _scored(data))
+    told = (_auc(data), _rates(data), _brier(data), _drift(data), _landed(data), _scored(data))
+    return told if data.kpi is None else (*told, _profit(data, data.kpi))
 
 
 def plain(steps: Sequence[float]) -> list[str]:
@@ -33,7 +34,7 @@ def per_cent(steps: Sequence[float]) -> list[str]:
 
 def thousands(steps: Sequence[float]) -> list[str]:
     """`0`, `500`, `1k`, `1.5M`."""
-    return [next((f"{step / size:g}{letter}" for size, letter in _SIZES if step >= size), f"{step:g}") for step in steps]
+    return [next((f"{step / size:g}{letter}" for size, letter in _SIZES if abs(step) >= size), f"{step:g}") for step in steps]
 
 
 def _auc(data: ReportData) -> Chart:
@@ -79,6 +80,17 @@ def _scored(data: ReportData) -> Chart:
     scored = Series(Key("s1", "scored", "bar"), tuple(finite(week.scored) for week in data.weeks))
     published = Series(Key("s3", "published", "bar"), tuple(finite(week.published) for week in data.weeks))
     return bars(story, (scored, published), Backdrop(_runs(data)))
+
+
+def _profit(data: ReportData, kpi: Kpi) -> Chart:
+    title = f"{kpi.name[:1].upper()}{kpi.name[1:]}, {kpi.currency} a list"
+    story = Story("profit", title, "Realised profit", "list", "No list has been published yet", figures.amount, thousands)
+    realised = Series(Key("s1", "realised"), tuple(finite(one.realised) for one in data.lists))
+    expected = Series(Key("s2", "expected"), tuple(finite(one.expected) for one in data.lists))
+    target = Series(Key(REFERENCE, "target"), tuple(finite(kpi.target) for _ in data.lists))
+    bounds = tuple((one.low, one.high) for one in data.lists)
+    behind = Backdrop(tuple((one.as_of, one.model_version) for one in data.lists), bounds, from_zero=True)
+    return lines(story, (realised, expected, target), behind)
 
 
 def _cohorts(data: ReportData) -> Dated:

@@ -24,6 +24,7 @@ from penstock.training import dataset
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+    from penstock.config.purpose import Stakes
     from penstock.wiring import House
 
 _MEASURES = ("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted")
@@ -53,6 +54,8 @@ def report(found: Gathered) -> ReportData:
         models=evidence.models(found),
         data=evidence.data_facts(found, days[-1] if days else None),
         drift_floor=pipeline.monitoring.drift.floor,
+        kpi=evidence.kpi(found),
+        lists=shape.lists(found),
     )
 
 
@@ -153,10 +156,11 @@ def _own(*names: str) -> _Query:
 
 
 def _measured(frame: DataFrame, run: Run) -> DataFrame:
-    """Performance and drift of the whole, no segment, and only the numbers that the report shows."""
+    """Performance, KPI and drift of the whole, no segment, and only the numbers that the report shows."""
     from pyspark.sql import functions as F
 
-    shown = (F.col("kind") == "performance") & F.col("name").isin(*_MEASURES) | (F.col("kind") == "drift") & (F.col("name") == "psi")
+    kind = F.col("kind")
+    shown = (kind == "performance") & F.col("name").isin(*_MEASURES) | (kind == "drift") & (F.col("name") == "psi") | (kind == "kpi")
     return _own("day", "kind", "subject", "name", "value", "state", "model_version")(frame.where(shown & (F.col("segment") == ALL)), run)
 
 
@@ -192,8 +196,21 @@ def _cohorts(frame: DataFrame, _run: Run) -> DataFrame:
     return frame.groupBy(_day()).agg(F.count("*").alias("rows"))
 
 
-def _scores(frame: DataFrame, _run: Run) -> DataFrame:
+def _scores(frame: DataFrame, run: Run) -> DataFrame:
     from pyspark.sql import functions as F
 
     regular = frame.where(~F.col("backfill") & (F.col("role") == "champion"))
-    return regular.groupBy(_day(), "model_version", "promotion").agg(F.count("*").alias("rows"), F.count_if("is_control").alias("control"))
+    counts = [F.count("*").alias("rows"), F.count_if("is_control").alias("control")]
+    return regular.groupBy(_day(), "model_version", "promotion").agg(*counts, *_acted(run.pipeline.stakes))
+
+
+def _acted(stakes: Stakes | None) -> list[Column]:
+    """How many are on the list, and what acting on it is expected to bring: as the monitoring will tell in its next run."""
+    from pyspark.sql import functions as F
+
+    if stakes is None:
+        return []
+    acted = (F.round("score", stakes.digits) >= F.lit(stakes.threshold)) & ~F.col("is_control")
+    score = F.round("score", 4)
+    value = score * F.lit(stakes.right) + (F.lit(1.0) - score) * F.lit(stakes.wrong)
+    return [F.count_if(acted).alias("contacts"), F.sum(F.when(acted, value).otherwise(F.lit(0.0))).alias("expected")]

@@ -35,6 +35,65 @@ class Metrics:
 
 
 @dataclass(frozen=True)
+class Kpi:
+    """What the scores are for, in money: what a right and a wrong action is worth, and the probability at which acting breaks even.
+
+    The KPI, and its `target`, is the profit of acting on one list, that is, on one `as_of`'s scores.
+    """
+
+    name: str
+    currency: str
+    threshold: float
+    right: float
+    wrong: float
+    target: float | None = None
+    owner: str = ""
+
+
+@dataclass(frozen=True)
+class ListProfit:
+    """One published list: `contacts` of its `rows` reach the threshold. Realised once its labels have matured, as if all had been contacted.
+
+    The rates are observed shares of ones: on the list, and among the withheld rows that would have been on it.
+    """
+
+    as_of: date
+    model_version: str | None = None
+    state: str = "pending"
+    rows: int | None = None
+    contacts: int | None = None
+    expected: float | None = None
+    realised: float | None = None
+    low: float | None = None
+    high: float | None = None
+    list_rate: float | None = None
+    control_rate: float | None = None
+
+
+@dataclass(frozen=True)
+class ProfitPoint:
+    """Share of the holdout contacted in order of score, and the profit a list that it would have brought."""
+
+    contacted: float
+    profit: float
+
+
+@dataclass(frozen=True)
+class Acting:
+    """What acting on a model's list would have brought on the holdout, a list; of acting on nobody it is 0."""
+
+    currency: str
+    share: float | None = None
+    """Of the holdout's rows, those on the list."""
+    expected: float | None = None
+    realised: float | None = None
+    low: float | None = None
+    high: float | None = None
+    everybody: float | None = None
+    curve: tuple[ProfitPoint, ...] = ()
+
+
+@dataclass(frozen=True)
 class Production:
     """The model version under alias `production`."""
 
@@ -165,6 +224,7 @@ class ModelRow:
     importances: tuple[Importance, ...] = ()
     calibration: tuple[CalibrationPoint, ...] = ()
     gain: tuple[GainPoint, ...] = ()
+    acting: Acting | None = None
     approved_by: str | None = None
 
     @property
@@ -206,6 +266,19 @@ class ReportData:
     data: DataFacts = DataFacts()
     drift_floor: float | None = None
     importance_unit: str = "loss of AUC when shuffled"
+    kpi: Kpi | None = None
+    lists: tuple[ListProfit, ...] = ()
+    """Every published list in the order of its `as_of`; none where the purpose names no amounts."""
+
+    @property
+    def newest_list(self) -> ListProfit | None:
+        """The list that was published last."""
+        return self.lists[-1] if self.lists else None
+
+    @property
+    def newest_realised(self) -> ListProfit | None:
+        """The newest list of which it is known what it came to."""
+        return next((one for one in reversed(self.lists) if known(one.realised)), None)
 
     @property
     def cohorts(self) -> tuple[Cohort, ...]:

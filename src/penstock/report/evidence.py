@@ -6,17 +6,21 @@ import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 
+from penstock.config.purpose import Stakes
 from penstock.lake.contract import Contract, missing_days
 from penstock.report.data import (
+    Acting,
     CalibrationPoint,
     Count,
     DataFacts,
     Freshness,
     GainPoint,
     Importance,
+    Kpi,
     Metrics,
     ModelRow,
     Production,
+    ProfitPoint,
     Verdict,
 )
 from penstock.report.gathered import Gathered, Row, Rows, Training
@@ -24,6 +28,36 @@ from penstock.report.shape import MOVES, faults
 from penstock.training.records import Version
 
 _BASELINE = ("baseline.", ".auc")
+
+
+# -- purpose ----------------------------------------------------------------------------------------------------------
+
+
+def kpi(found: Gathered) -> Kpi | None:
+    """What the purpose says in money; None where it says nothing."""
+    stakes = found.pipeline.stakes
+    if stakes is None:
+        return None
+    amounts = (stakes.threshold, stakes.right, stakes.wrong, stakes.target)
+    return Kpi(stakes.kpi, stakes.currency, *amounts, found.pipeline.purpose.owner)
+
+
+def _acting(training: Training, stakes: Stakes | None) -> Acting | None:
+    """What the training logged of acting on its list; nothing of one that knew no amounts."""
+    numbers = training.run.metrics
+    if stakes is None or "kpi.threshold" not in numbers:
+        return None
+    rows = numbers.get("holdout.rows")
+    return Acting(
+        currency=stakes.currency,
+        share=numbers["kpi.contacts"] / rows if rows else None,
+        expected=numbers.get("kpi.expected"),
+        realised=numbers.get("kpi.realised"),
+        low=numbers.get("kpi.realised_low"),
+        high=numbers.get("kpi.realised_high"),
+        everybody=numbers.get("kpi.everybody"),
+        curve=tuple(ProfitPoint(*point) for point in training.record.profit),
+    )
 
 
 # -- models -----------------------------------------------------------------------------------------------------------
@@ -68,6 +102,7 @@ def _model(found: Gathered, training: Training, version: Version | None, gate: R
         importances=tuple(Importance(name, value) for name, value in record.importances.items()),
         calibration=tuple(CalibrationPoint(*point) for point in record.calibration),
         gain=tuple(GainPoint(*point) for point in record.gain),
+        acting=_acting(training, found.pipeline.stakes),
         approved_by=_approved_by(found.decisions, version),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
+from penstock import worth
 from penstock.report.data import Cohort, known
 
 UNKNOWN = "–"
@@ -28,6 +29,16 @@ def share(value: float | None) -> str:
 def ratio(value: float | None) -> str:
     """Two decimals: `1.83`."""
     return f"{value:.2f}" if value is not None and known(value) else UNKNOWN
+
+
+def amount(value: float | None) -> str:
+    """Money without its currency: `1,234`, below a hundred `12.50`."""
+    return worth.amount(value) if value is not None and known(value) else UNKNOWN
+
+
+def bounds(low: float | None, high: float | None) -> str:
+    """An interval of money: `640 to 1,180`."""
+    return f"{amount(low)} to {amount(high)}" if known(low) and known(high) else UNKNOWN
 
 
 def seconds(value: float | None) -> str:

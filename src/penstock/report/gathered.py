@@ -41,10 +41,11 @@ class Gathered:
     """All rows of one pipeline. A table that does not exist yet has no rows.
 
     `ledger`: day, run_id, job, stage, status, message, counts, seconds, finished_at.
-    `measures`: day, kind (performance, drift), subject, name, value, state, model_version; of the whole, no segment.
+    `measures`: day, kind (performance, kpi, drift), subject, name, value, state, model_version; of the whole, no segment.
     `decisions`: day, kind, subject, outcome, reasons, model_version, promotion, decided_by, decided_at.
     `files`: day (of the run that landed them), files, accepted, rejected, newest (the last day that they cover).
-    `cohorts`: day, rows of the feature table. `checks`: name, count. `scores`: day, model_version, promotion, rows, control; backfills aside. `alerts`: day, message.
+    `cohorts`: day, rows of the feature table. `checks`: name, count. `scores`: day, model_version, promotion, rows, control, and where the purpose names amounts
+    contacts and expected (profit); backfills aside. `alerts`: day, message.
     """
 
     pipeline: Pipeline

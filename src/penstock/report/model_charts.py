@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from penstock.report import figures, svg
-from penstock.report.data import ModelRow, known
+from penstock.report.charts import thousands
+from penstock.report.data import Acting, ModelRow, known
 from penstock.report.plots import REFERENCE, Chart, Key, Row
 
 MOST_IMPORTANT = 10
@@ -20,11 +21,12 @@ _SQUARE = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 def of_model(model: ModelRow, place: int, outcome: str, unit: str) -> tuple[Chart, ...]:
     """The charts of one version; `place` makes their names unique in the page, `unit` is that of the importances."""
-    return (
+    told = (
         _calibration(model, f"calibration-{place}", outcome),
         _gain(model, f"gain-{place}", outcome),
         _importances(model, f"importances-{place}", unit),
     )
+    return told if model.acting is None else (*told, _profit(model.acting, f"profit-{place}"))
 
 
 def _calibration(model: ModelRow, name: str, outcome: str) -> Chart:
@@ -48,6 +50,32 @@ def _gain(model: ModelRow, name: str, outcome: str) -> Chart:
     at = tuple((p.contacted, p.reached) for p in points)
     title = f"Gain: share of {outcome} reached by share contacted"
     return _square(_Curve(name, title, told, at, words, keys, ("contacted", "reached"), rows))
+
+
+def _profit(acting: Acting, name: str) -> Chart:
+    """Profit a list by the share contacted; the upright line is where the list ends."""
+    points = [p for p in acting.curve if known(p.contacted) and known(p.profit)]
+    columns, rows = (
+        ("contacted", f"profit, {acting.currency}"),
+        tuple((figures.share(p.contacted), figures.amount(p.profit)) for p in points),
+    )
+    title = f"Profit a list by share contacted, {acting.currency}"
+    if not points:
+        return Chart(name, title, _UNKNOWN, svg.drawing(name, title, _UNKNOWN, [svg.nothing(_UNKNOWN)]), (), columns, rows)
+    told = f"Profit a list when the highest scores are contacted first: the list has {figures.share(acting.share)} of the rows and brings {figures.amount(acting.realised)}."
+    profits = [p.profit for p in points]
+    steps = svg.ticks(min(0.0, *profits), max(0.0, *profits))
+    x, y = svg.Scale(0, 1, svg.LEFT, svg.RIGHT - 12), svg.Scale(steps[0], steps[-1], svg.BOTTOM, svg.TOP)
+    words = tuple(f"{share} contacted bring {profit}" for share, profit in rows)
+    parts = [
+        svg.y_axis(y, steps, thousands(steps)),
+        svg.x_axis([x(v) for v in _SQUARE], [f"{100 * v:.0f} %" for v in _SQUARE]),
+        svg.line([(x(0), y(0)), (x(1), y(points[-1].profit))], REFERENCE),
+        svg.line([(x(p.contacted), y(p.profit)) for p in points], "s1", dots=words if len(points) <= _MOST_DOTS else ()),
+        *([svg.mark(x(acting.share), "list")] if acting.share is not None and known(acting.share) else []),
+    ]
+    keys = (Key("s1", "by score"), Key(REFERENCE, "at random"))
+    return Chart(name, title, told, svg.drawing(name, title, told, parts), keys, columns, rows)
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,15 @@ from penstock.report.charts import weekly
 from penstock.report.data import ModelRow, ReportData
 from penstock.report.model_charts import of_model
 from penstock.report.plots import Chart
+from penstock.worth import MEANING
 
 _FILTERS: dict[str, Callable[[Any], str]] = {
     "count": figures.count,
     "metric": figures.metric,
     "share": figures.share,
     "ratio": figures.ratio,
+    "amount": figures.amount,
+    "profit_bounds": lambda one: figures.bounds(one.low, one.high),
     "seconds": figures.seconds,
     "day": figures.day,
     "instant": figures.instant,
@@ -43,6 +46,7 @@ def render(data: ReportData) -> str:
         data=data,
         style=Markup(style),  # noqa: S704 - our own package file, not data
         policy=_policy(style),
+        meaning=MEANING,
         week_charts=weekly(data),
         models=_models(data),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import date
 from itertools import groupby
 
-from penstock.report.data import KEEP, Cohort, Drift, Metrics, WeekRow
+from penstock.report.data import KEEP, Cohort, Drift, ListProfit, Metrics, WeekRow
 from penstock.report.gathered import Gathered, Row, Rows
 
 RETRAIN = {"no": KEEP, "yes": "retrain", "first_model": "first model"}
@@ -177,6 +177,53 @@ def _cohort(as_of: date, version: str, values: dict[str, float | None]) -> Cohor
         observed_rate=values.get("observed"),
         predicted_rate=values.get("predicted"),
     )
+
+
+# -- lists ------------------------------------------------------------------------------------------------------------
+
+
+def lists(found: Gathered) -> tuple[ListProfit, ...]:
+    """Each published list as it was first told, pending and then judged; one that no run has told of yet, by its scores."""
+    if found.pipeline.stakes is None:
+        return ()
+    rows = sorted((row for row in found.measures if row["kind"] == "kpi"), key=_cohort_key)
+    told = [_list(date.fromisoformat(subject), version, list(group)) for (subject, version), group in groupby(rows, key=_cohort_key)]
+    days = {one.as_of for one in told}
+    newest = [_scores(_of(found.scores, day)) for day in sorted({row["day"] for row in found.scores} - days)]
+    more = [
+        ListProfit(
+            row["day"], str(row["model_version"]), rows=row["rows"] - row["control"], contacts=row["contacts"], expected=row["expected"]
+        )
+        for row in newest
+        if row is not None and row.get("contacts") is not None
+    ]
+    return tuple(sorted([*told, *more], key=lambda one: (one.as_of, one.model_version or "")))
+
+
+def _list(as_of: date, version: str, rows: list[Row]) -> ListProfit:
+    """What the run that first judged the list said, or else the one that first told of it."""
+    judged = [row for row in rows if row["name"] == "realised"]
+    first = min(row["day"] for row in judged or rows)
+    own = [row for row in rows if row["day"] == first]
+    values = {row["name"]: row["value"] for row in own}
+    state = next((row["state"] for row in own if row["name"] == "rows"), "pending")
+    return ListProfit(
+        as_of=as_of,
+        model_version=version or None,
+        state=str(state),
+        rows=_whole(values.get("rows")),
+        contacts=_whole(values.get("contacts")),
+        expected=values.get("expected"),
+        realised=values.get("realised"),
+        low=values.get("realised_low"),
+        high=values.get("realised_high"),
+        list_rate=values.get("list_rate"),
+        control_rate=values.get("control_rate"),
+    )
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _drift(own: list[Row]) -> tuple[Drift, ...]:
