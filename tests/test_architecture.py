@@ -39,7 +39,7 @@ ENVIRONMENT = {
 }
 CLOCK = {"penstock.clock"}
 SESSION = {"penstock.lake.session"}
-SAFE_YAML = {"penstock.lake.contract"}  # a subclass of the safe loader that refuses equal keys
+SAFE_YAML = {"penstock.config.strict_yaml"}  # a subclass of the safe loader that refuses equal keys
 
 # Each line may import itself and the lines above it.
 BASE = ("errors", "clock", "metrics", "worth", "progress", "preflight", "config", "lake", "datasets")
@@ -348,7 +348,7 @@ BREACHES = (
     (names_say_something, "penstock.lake.utils", ""),
     (names_say_something, "penstock.lake.delta", "class TableManager: pass"),
     (safe_loading, "penstock.config.load", "yaml.load(text)"),
-    (safe_loading, "penstock.lake.contract", "yaml.load(text, Loader=yaml.UnsafeLoader)"),
+    (safe_loading, "penstock.config.strict_yaml", "yaml.load(text, Loader=yaml.UnsafeLoader)"),
     (safe_loading, "penstock.config.load", "def f():\n    import pickle"),
     (no_relative_or_star_import, "penstock.config.load", "from .model import View"),
     (no_relative_or_star_import, "penstock.config.load", "from penstock.config.model import *"),
@@ -363,7 +363,7 @@ CLEAN = (
     (joins_name_how, "penstock.scoring.run", "', '.join(names)\na.join(b, on='k', how='left')"),
     (windows_have_frames, "penstock.scoring.run", "Window.partitionBy('k').orderBy('t').rowsBetween(0, 1)\nframe.orderBy('t')"),
     (windows_have_frames, "penstock.scoring.run", "x = 'last(x) OVER (ORDER BY t ROWS BETWEEN 1 PRECEDING AND CURRENT ROW)'"),
-    (safe_loading, "penstock.lake.contract", "class L(yaml.SafeLoader): pass\nyaml.load(text, Loader=L)"),
+    (safe_loading, "penstock.config.strict_yaml", "class L(yaml.SafeLoader): pass\nyaml.load(text, Loader=L)"),
 )
 
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from penstock.errors import DataError
 from penstock.lake.contract import Contract, load_contract
+from penstock.landing.layout import Layout
 from penstock.landing.read import FileFacts, compare_header, inspect, parse, parser
 
 CONTRACT = Path(__file__).parents[2] / "conf" / "contracts" / "online_retail.yml"
 HEADER = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
-PAIR = (("A", "a"), ("B", "b"))
+PAIR = Layout((("A", "a"), ("B", "b")))
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,14 @@ def planned(*facts: FileFacts) -> pa.RecordBatch:
         "_path": [f.path for f in facts],
         "_file_digest": [f.digest for f in facts],
         "_known_at": pa.array([0] * len(facts), pa.timestamp("us", tz="UTC")),
+        "_parts": pa.nulls(len(facts)),
+        "_first": pa.nulls(len(facts), pa.date32()),
     }
     return pa.RecordBatch.from_pydict(columns)
 
 
 def rows_of(*facts: FileFacts) -> list[dict[str, object]]:
-    return [row for batch in parse([planned(*facts)], names=PAIR) for row in batch.to_pylist()]
+    return [row for batch in parse([planned(*facts)], layout=PAIR) for row in batch.to_pylist()]
 
 
 # --- inspect ---
@@ -178,7 +181,7 @@ def test_rows_with_a_wrong_number_of_fields_are_told_and_the_others_keep_their_n
 
 
 def test_numbers_are_exact_across_the_blocks_of_a_large_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("penstock.landing.read._BLOCK", 1000)
+    monkeypatch.setattr("penstock.landing.delimited.BLOCK", 1000)
     lines = [f"{i}" if i % 97 == 0 else f"{i},v" for i in range(1, 5001)]
     facts = inspect(put(tmp_path, ("A,B\n" + "\n".join(lines)).encode()))
     rows = rows_of(facts)
@@ -205,7 +208,7 @@ def test_a_file_changed_between_plan_and_read_is_refused_by_name(tmp_path: Path)
 def test_several_files_and_batches_are_read_and_none_gives_none(tmp_path: Path) -> None:
     one = inspect(put(tmp_path, b"A,B\n1,2\n", "2011-01-05.csv"))
     two = inspect(put(tmp_path, b"A,B\n3,4\n5,6\n", "2011-01-06.csv"))
-    batches = list(parse([planned(one), planned(), planned(two)], names=PAIR))
+    batches = list(parse([planned(one), planned(), planned(two)], layout=PAIR))
     assert [(r["_file"], r["_row"]) for b in batches for r in b.to_pylist()] == [(one.name, 1), (two.name, 1), (two.name, 2)]
 
 

@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from penstock.config.model import Pipeline, Settings
+from penstock.config.strict_yaml import parsed
 from penstock.errors import ConfigError, UsageError
 from penstock.lake.contract import Contract, load_contract
 
@@ -96,9 +97,9 @@ def digest_of(value: Any) -> str:
 
 
 def read_yaml(path: Path, faults: list[str]) -> dict[str, Any] | None:
-    """A YAML file's mapping by the safe loader; None for a file that is none, which is added to `faults`."""
+    """A YAML file's mapping; None for a file that is none or names a key twice, which is added to `faults`."""
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         faults.append(f"{path.name}: cannot be read ({error.__class__.__name__})")
     except yaml.YAMLError as error:

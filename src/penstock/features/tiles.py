@@ -38,8 +38,11 @@ def events(landed: DataFrame, view: View, timezone: str) -> DataFrame:
     rows = landed.where(F.expr(view.where))
     for condition in known:
         rows = rows.where(condition)
-    hop = F.to_date(F.from_utc_timestamp(F.col(view.event_time), timezone))
-    return rows.withColumn(EVENT_TIME, F.col(view.event_time)).withColumn("hop", hop)
+    at = F.col(view.event_time)
+    if dict(landed.dtypes)[view.event_time] == "date":
+        # A date is a local day as it stands; its instant is where that day begins.
+        return rows.withColumn(EVENT_TIME, F.to_utc_timestamp(at.cast("timestamp"), timezone)).withColumn("hop", at)
+    return rows.withColumn(EVENT_TIME, at).withColumn("hop", F.to_date(F.from_utc_timestamp(at, timezone)))
 
 
 def touched(added: DataFrame, arrived: DataFrame, all_rows: DataFrame, versions: DataFrame, entity: Sequence[str]) -> DataFrame:

@@ -43,6 +43,10 @@ def standing(
     if missing or as_of < due:
         return Cohort(day, "pending", None, missing)
     arrivals = [since for landed_day, since in landed.items() if day <= landed_day < end]
+    if contract.known_column is not None:
+        # Days without rows were seen to be so when the next row came.
+        witnesses = [landed_day for landed_day in landed if landed_day >= end - timedelta(days=1)]
+        arrivals += [landed[min(witnesses)]] if witnesses else []
     return Cohort(day, "matured", max([due, *arrivals]))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,13 +19,17 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from penstock.clock import days_between, midnight
+from penstock.config.strict_yaml import parsed
 from penstock.config.values import Frozen
 from penstock.errors import ConfigError, DataError
-from penstock.lake.odcs import Bound, Custom, Document, Promise, Promises, Property, Quality
+from penstock.lake.odcs import Bound, Csv, Custom, Document, Promise, Promises, Property, Quality, SchemaObject
+from penstock.lake.timeformats import regex_of
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _M = TypeVar("_M", bound=BaseModel)
 _COMPRESSED = r"(?:\.gz|\.zst)?"
+_ENDINGS = {"csv": rf"csv{_COMPRESSED}", "json": rf"(?:json|jsonl|ndjson){_COMPRESSED}", "parquet": "parquet"}
+_PARQUET_TIME = "yyyy-MM-dd HH:mm:ss[.SSSSSS]"
 
 
 class Column(Frozen):
@@ -49,7 +53,11 @@ class Column(Frozen):
     format: str
     """Of dates and timestamps, as in java.time.format.DateTimeFormatter."""
     timezone: str
-    """Of timestamps: they carry no offset in the file."""
+    """Of timestamps that carry no offset in the file."""
+    has_offset: bool
+    """Whether a timestamp's text carries its offset."""
+    decimal_sign: str
+    """`.` or `,`; with a comma, dots may part thousands."""
     classification: str | None
     tags: tuple[str, ...]
     description: str
@@ -104,8 +112,12 @@ class Contract(Frozen):
     columns: tuple[Column, ...]
     row_rules: tuple[RowRule, ...]
     batch_rules: tuple[BatchRule, ...]
-    file_pattern: str
+    file_format: Literal["csv", "json", "parquet"]
+    delimiter: str
+    file_pattern: str | None
     """A file's name, with `{date}` where its day stands; a compressed file has `.gz` or `.zst` after it."""
+    known_column: str | None
+    """The column whose local day says since when a row is known, where file names do not."""
     closed_weekdays: tuple[str, ...]
     closed_days: tuple[date, ...]
     latency_days: int
@@ -129,6 +141,8 @@ class Contract(Frozen):
 
 def file_day(contract: Contract, file: str) -> date:
     """The day in a file's name. Raises DataError when the name is not as the contract says."""
+    if contract.file_pattern is None:
+        raise ValueError(f"files of {contract.name} have no day of their own: each row's {contract.known_column} has")
     before, after = contract.file_pattern.split("{date}")
     found = re.fullmatch(re.escape(before) + r"(\d{4}-\d{2}-\d{2})" + re.escape(after) + _COMPRESSED, file, re.ASCII)
     try:
@@ -144,7 +158,17 @@ def file_day(contract: Contract, file: str) -> date:
 
 def known_time(contract: Contract, file: str) -> datetime:
     """The instant from which a file could be read, in UTC, as its name and the contract's latency declare it. Raises DataError."""
-    return midnight(file_day(contract, file) + timedelta(days=contract.latency_days), contract.timezone)
+    return known_from(contract, file_day(contract, file))
+
+
+def known_from(contract: Contract, day: date) -> datetime:
+    """The instant from which what a source has of a day could be read, in UTC."""
+    return midnight(day + timedelta(days=contract.latency_days), contract.timezone)
+
+
+def is_file_of(contract: Contract, file: str) -> bool:
+    """Whether a file's name ends as files of the contract's format do."""
+    return re.search(rf"\.(?:{_ENDINGS[contract.file_format]})\Z", file) is not None
 
 
 def is_expected(contract: Contract, day: date) -> bool:
@@ -158,7 +182,12 @@ def expected_days(contract: Contract, first: date, last: date) -> tuple[date, ..
 
 
 def missing_days(contract: Contract, present: Collection[date], first: date, last: date) -> tuple[date, ...]:
-    """The expected days of [first, last], both included, that are not among those present."""
+    """The expected days of [first, last], both included, that are not among those present.
+
+    Where rows tell their day themselves, a day without rows is no missing file: only days after the newest present one are missing.
+    """
+    if contract.known_column is not None and present:
+        first = max(first, max(present) + timedelta(days=1))
     return tuple(day for day in expected_days(contract, first, last) if day not in present)
 
 
@@ -172,9 +201,34 @@ def load_contract(path: Path) -> Contract:
     promises = None if promises_tree is None else _validated(Promises, promises_tree, "slaProperties.", faults)
     values = None if custom_tree is None else {key: entry["value"] for key, entry in custom_tree.items()}
     custom = None if values is None else _validated(Custom, values, "customProperties.", faults)
+    if document is not None and custom is not None:
+        faults += _file_faults(document.schema_[0], custom)
     if faults or document is None or promises is None or custom is None:
         raise ConfigError([f"{path.name}: {fault}" for fault in faults], next=f"correct the keys named above in {path.name}")
     return _contract(document, promises, custom)
+
+
+def _file_faults(table: SchemaObject, custom: Custom) -> list[str]:
+    """Where format, file names and the column of the known time do not fit together."""
+    faults = []
+    pattern, name = custom.known_time.file, custom.known_time.column
+    if pattern is not None and not re.search(rf"\.(?:{_ENDINGS[table.physical_type]})\Z", pattern):
+        faults.append(f"customProperties.knownTime.file: got {pattern!r}, expected a name of a {table.physical_type} file")
+    if table.physical_type != "csv" and custom.csv != Csv():
+        faults.append(f"customProperties.csv: got it for files of {table.physical_type}, expected physicalType: csv")
+    if name is None:
+        return faults
+    column = next((_column(p, table, custom) for p in table.properties if p.name == name), None)
+    if column is None or column.type not in {"date", "timestamp"} or column.transform:
+        return [
+            *faults,
+            f"customProperties.knownTime.column: got {name}, expected a date or timestamp of this table, as it stands in the file",
+        ]
+    try:
+        regex_of(column.format)
+    except ValueError as error:
+        faults.append(f"customProperties.knownTime.column: format of {name}: {error}")
+    return faults
 
 
 def _contract(document: Document, promises: Promises, custom: Custom) -> Contract:
@@ -188,10 +242,13 @@ def _contract(document: Document, promises: Promises, custom: Custom) -> Contrac
         owner=document.team.name,
         purpose=document.description.purpose,
         timezone=custom.timezone,
-        columns=tuple(_column(prop, custom.timezone) for prop in table.properties),
+        columns=tuple(_column(prop, table, custom) for prop in table.properties),
         row_rules=tuple(_row_rule(rule) for rule in rules if rule.type == "custom"),
         batch_rules=tuple(_batch_rule(rule, columns) for rule, columns in (*batch, *nulls)),
+        file_format=table.physical_type,
+        delimiter=custom.csv.delimiter,
         file_pattern=custom.known_time.file,
+        known_column=custom.known_time.column,
         closed_weekdays=custom.calendar.closed_weekdays,
         closed_days=custom.calendar.closed_days,
         latency_days=promises.latency,
@@ -202,7 +259,7 @@ def _contract(document: Document, promises: Promises, custom: Custom) -> Contrac
     )
 
 
-def _column(prop: Property, timezone: str) -> Column:
+def _column(prop: Property, table: SchemaObject, custom: Custom) -> Column:
     options = prop.logical_type_options
     return Column(
         name=prop.name,
@@ -210,13 +267,22 @@ def _column(prop: Property, timezone: str) -> Column:
         type=prop.physical_type,
         required=prop.required,
         transform=prop.transform_logic,
-        format=options.format or ("yyyy-MM-dd" if prop.physical_type == "date" else "yyyy-MM-dd HH:mm:ss"),
-        timezone=options.default_timezone or timezone,
+        format=options.format or _usual_format(prop, table),
+        timezone=options.default_timezone or custom.timezone,
+        has_offset=options.timezone,
+        decimal_sign=custom.csv.decimal,
         classification=prop.classification,
         tags=prop.tags,
         description=prop.description,
         **options.model_dump(exclude={"format", "timezone", "default_timezone"}),
     )
+
+
+def _usual_format(prop: Property, table: SchemaObject) -> str:
+    if prop.physical_type == "date":
+        return "yyyy-MM-dd"
+    written = _PARQUET_TIME if table.physical_type == "parquet" else "yyyy-MM-dd HH:mm:ss"
+    return f"{written}XXX" if prop.logical_type_options.timezone else written
 
 
 def _row_rule(rule: Quality) -> RowRule:
@@ -248,21 +314,9 @@ def _batch_rule(rule: Quality, columns: tuple[str, ...]) -> BatchRule:
     )
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """The safe loader, which would otherwise let the last of two equal keys win in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set[str]()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"key {key.value} stands twice", problem_mark=key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
 def _yaml(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeys)  # noqa: S506 (a safe loader that also refuses equal keys)
+        tree = parsed(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError([f"{path.name}: cannot be read ({error.__class__.__name__})"]) from None
     except yaml.YAMLError as error:

@@ -113,3 +113,37 @@ def _check_word(token: str, called: bool) -> None:
         )
     if called and word.startswith(_REFUSED_PREFIXES):
         raise ValueError(f"got {token!r}, which reaches outside of the row; expected another function")
+
+
+# Words of Spark's expressions that name no column; those that begin a query are refused before.
+_GRAMMAR_TEXT = (
+    "and or not in is null true false like ilike rlike regexp between case when then else end as cast try_cast distinct all any some "
+    "div escape filter where interval year years quarter quarters month months week weeks day days hour hours minute minutes second "
+    "seconds millisecond milliseconds microsecond microseconds date timestamp timestamp_ntz boolean tinyint smallint int integer bigint "
+    "long float real double string binary varchar decimal array map struct collate both leading trailing nulls first last ignore "
+    "respect order by asc desc within group to at zone time local nan unknown"
+)
+GRAMMAR = frozenset(_GRAMMAR_TEXT.split()) | _QUERY_WORDS
+
+
+def columns_named(text: str) -> tuple[str, ...]:
+    """The names in an expression that can only be columns, in order and each once; fields after a dot, functions and lambda arguments are none.
+
+    A word of the grammar may be a column all the same and is not told unless it is quoted. Raises ValueError as `check_expression` does.
+    """
+    tokens = _tokens(text)
+    ahead = [*tokens[1:], ("", "")]
+    arguments = {token.lower() for (_, token), after in zip(tokens, ahead, strict=True) if after[1] == "->"}
+    for at, found_at in enumerate(tokens):
+        if found_at == ("sign", "->") and at and tokens[at - 1][1] == ")":  # (a, b) -> …
+            begin = max(i for i in range(at) if tokens[i][1] == "(")
+            arguments |= {word.lower() for kind, word in tokens[begin:at] if kind == "word"}
+    found = dict[str, None]()
+    for before, (kind, token), after in zip([("", ""), *tokens], tokens, ahead, strict=False):
+        if before[1] == "." or after[1] == "(" or token.lower() in arguments:
+            continue
+        if kind == "quoted":
+            found[token[1:-1]] = None
+        elif kind == "word" and token.lower() not in GRAMMAR:
+            found[token] = None
+    return tuple(found)

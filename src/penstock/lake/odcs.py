@@ -99,7 +99,7 @@ Bound = Decimal | date | datetime
 class Odcs(Frozen):
     """A part of the file, with the standard's camelCase keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, use_attribute_docstrings=True)
 
 
 class Unread(Odcs):
@@ -172,7 +172,8 @@ class Options(Odcs):
     exclusive_minimum: Bound | None = None
     exclusive_maximum: Bound | None = None
     format: str | None = None
-    timezone: Literal[False] = False
+    timezone: bool = False
+    """Whether the text carries an offset; else it is local in `defaultTimezone`, or in the source's own zone."""
     default_timezone: Zone | None = None
 
 
@@ -222,7 +223,8 @@ class SchemaObject(Unread):
 
     name: Name
     physical_name: str | None = None
-    physical_type: str | None = None
+    physical_type: Literal["csv", "json", "parquet"] = "csv"
+    """How the files are written: CSV, JSON lines, or Parquet."""
     logical_type: Literal["object"] = "object"
     business_name: str | None = None
     data_granularity_description: str | None = None
@@ -345,9 +347,26 @@ class Promises(Odcs):
 
 
 class KnownTime(Odcs):
-    """How the source says since when a file can be read: by the date in its name, plus `latency`."""
+    """How the source says since when a row can be read: by the day in its file's name, or by its own day, plus `latency`."""
 
-    file: Annotated[str, AfterValidator(_file_pattern)]
+    file: Annotated[str, AfterValidator(_file_pattern)] | None = None
+    """The name of a day's file, with `{date}` where the day stands."""
+    column: Name | None = None
+    """A date or timestamp of the row: a file of any name then holds many days, each of which is known as if it had come in a file of its own."""
+
+    @model_validator(mode="after")
+    def _is_one(self) -> KnownTime:
+        if (self.file is None) == (self.column is None):
+            raise ValueError(f"got {'neither' if self.file is None else 'both'}, expected either file or column")
+        return self
+
+
+class Csv(Odcs):
+    """How CSV files are written, where it is not as in RFC 4180."""
+
+    delimiter: Literal[",", ";", "\t", "|"] = ","
+    decimal: Literal[".", ","] = "."
+    """The sign before the decimals; with a comma, dots may part thousands."""
 
 
 class ClosedDays(Odcs):
@@ -363,6 +382,7 @@ class Custom(Odcs):
     timezone: Zone
     """Of the source's days and of its timestamps without offset."""
     known_time: KnownTime
+    csv: Csv = Csv()
     calendar: ClosedDays = ClosedDays()
     max_rejected_share: float = Field(ge=0, le=1)
     """A landing with a greater share of refused rows stops."""

@@ -28,6 +28,8 @@ META = tuple(name for name, _ in ROW_COLUMNS if name != "_parse_error")
 # \z and not $, which would let a line feed at the end of a value through; `nan`, `inf`, `1d` are no numbers here.
 _WHOLE = r"\A\s*[+-]?[0-9]+\s*\z"
 _NUMBER = r"\A\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*\z"
+# With a decimal comma, dots part thousands or are not there at all: 1.234,56 or 1234,56, but no 1.5.
+_COMMA_NUMBER = r"\A\s*[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]+)(,[0-9]+)?([eE][+-]?[0-9]{1,3})?\s*\z"
 _EXACT_SCALE = 18
 
 
@@ -114,17 +116,32 @@ def _typed(column: Column) -> SparkColumn:
     text = _text(column)
     if column.type == "string":
         return text
+    if column.type in {"date", "timestamp", "boolean"}:
+        return _calendar(text, column)
+    return _number(_with_point(text) if column.decimal_sign == "," and not column.transform else text, column)
+
+
+def _with_point(text: SparkColumn) -> SparkColumn:
+    """Numbers with a decimal comma as they are written elsewhere. Other text gets a sign that no number has, lest its dots vanish."""
+    return F.when(text.rlike(_COMMA_NUMBER), F.translate(text, ",.", ".")).otherwise(F.concat(F.lit("?"), text))
+
+
+def _number(text: SparkColumn, column: Column) -> SparkColumn:
     if column.type in {"int", "bigint"}:
         return F.when(text.rlike(_WHOLE), text.try_cast(column.type))
     if column.type == "double":
         value = text.try_cast("double")
         return F.when(text.rlike(_NUMBER) & (F.abs(value) < float("inf")), value)
-    if column.type.startswith("decimal"):
-        return _decimal(text, column.type)
+    return _decimal(text, column.type)
+
+
+def _calendar(text: SparkColumn, column: Column) -> SparkColumn:
     if column.type == "boolean":
         return text.try_cast("boolean")
     local = F.try_to_timestamp(text, F.lit(column.format))
-    return local.cast("date") if column.type == "date" else F.to_utc_timestamp(local, column.timezone)
+    if column.type == "date" or column.has_offset:
+        return local.cast(column.type)
+    return F.to_utc_timestamp(local, column.timezone)
 
 
 def _decimal(text: SparkColumn, type_: str) -> SparkColumn:

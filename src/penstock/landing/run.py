@@ -12,7 +12,8 @@ from penstock.errors import DataError
 from penstock.lake import tables
 from penstock.lake.contract import Contract
 from penstock.landing import check, read, rows
-from penstock.landing.arrivals import Arrival, decide, look
+from penstock.landing.arrivals import Arrival, Found, decide, files_in, look, parts_of
+from penstock.landing.layout import layout_of
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
@@ -38,10 +39,39 @@ def source_tables(contract: Contract, source: str) -> tuple[tables.Table, tables
 def plan(run: Run) -> Plan:
     """Which files are new. Raises DataError with all faults of all new files: a bad file stops the landing whole."""
     quarantine, landing, files = source_tables(run.contract, run.pipeline.source)
-    found = look(f"{run.landing}/{run.pipeline.source}", run.contract, run.as_of)
     current, last = _known(run, files)
+    arrivals, sizes = _parts(run, current, last) if run.contract.known_column else _whole(run, current, last)
+    clean = run.leases[run.jobs["source"]].clean if run.leases else True
+    arrivals, landed = (arrivals, frozenset[str]()) if clean else _adopt(run, landing, arrivals)
+    quarantined = frozenset[str]() if clean else _adopt(run, quarantine, arrivals)[1]
+    return Plan(arrivals, sizes, landed, quarantined)
+
+
+Chosen = tuple[tuple[Arrival, ...], tuple[tuple[int, int], ...]]
+"""Arrivals, and the bytes and rows of each."""
+
+
+def _whole(run: Run, current: Mapping[str, str], last: datetime | None) -> Chosen:
+    """Files that have a day each."""
+    found = look(f"{run.landing}/{run.pipeline.source}", run.contract, run.as_of)
     arrivals = decide(found, current, last, run.as_of)
-    facts = [read.inspect(arrival.file.path) for arrival in arrivals]
+    facts = [read.inspect(arrival.file.path, layout=layout_of(run.contract)) for arrival in arrivals]
+    _require_sound(run, facts)
+    return arrivals, tuple((f.bytes, f.rows) for f in facts)
+
+
+def _parts(run: Run, current: Mapping[str, str], last: datetime | None) -> Chosen:
+    """Days of files whose rows tell them. The bytes of a file are told with the first of its parts that arrives."""
+    layout = layout_of(run.contract)
+    facts = [read.inspect(path, layout=layout) for path in files_in(f"{run.landing}/{run.pipeline.source}", run.contract)]
+    _require_sound(run, facts)
+    arrivals = decide(parts_of(facts, run.contract, run.as_of), current, last, run.as_of)
+    first = {arrival.file.path: arrival for arrival in reversed(arrivals)}
+    sizes = {file.path: file.bytes for file in facts}
+    return arrivals, tuple((sizes[a.file.path] if first[a.file.path] is a else 0, a.file.rows) for a in arrivals)
+
+
+def _require_sound(run: Run, facts: Sequence[read.FileFacts]) -> None:
     faults = [f"{f.name} {f.fault}" for f in facts if f.fault]
     faults += [f"{f.name}: {fault}" for f in facts if not f.fault for fault in read.compare_header(f.header, run.contract)]
     if faults:
@@ -52,10 +82,6 @@ def plan(run: Run) -> Plan:
             left="Nothing landed",
             next="deliver the files again, or change the contract",
         )
-    clean = run.leases[run.jobs["source"]].clean if run.leases else True
-    arrivals, landed = (arrivals, frozenset[str]()) if clean else _adopt(run, landing, arrivals)
-    quarantined = frozenset[str]() if clean else _adopt(run, quarantine, arrivals)[1]
-    return Plan(arrivals, tuple((f.bytes, f.rows) for f in facts), landed, quarantined)
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -92,7 +118,8 @@ def apply(run: Run, chosen: Plan) -> Report:
     run.progress.step("land.listed", done.rows)
     total = {"files": len(chosen.arrivals), "landed": sum(c.accepted for c in counts), "quarantined": refused}
     late = sum(a.late for a in chosen.arrivals)
-    text = f"{total['files']} files, {total['landed']:,} rows landed, {refused:,} quarantined" + (f", {late} files late" if late else "")
+    noun = "days" if run.contract.known_column else "files"
+    text = f"{total['files']} {noun}, {total['landed']:,} rows landed, {refused:,} quarantined" + (f", {late} {noun} late" if late else "")
     return Report("land", "done", text, total, {}, outputs)
 
 
@@ -140,12 +167,23 @@ def _adopt(run: Run, table: tables.Table, arrivals: Sequence[Arrival]) -> tuple[
 
 def _checked(run: Run, arrivals: Sequence[Arrival]) -> DataFrame:
     """The rows with their reasons, parsed once: they are read four times (counts, expectations, quarantine, landing)."""
-    named = [(a.file.name, a.file.path, a.file.digest, a.known_at) for a in arrivals]
-    files = run.lake.spark.createDataFrame(named, _ddl(read.FILE_COLUMNS))
+    files = run.lake.spark.createDataFrame(_readings(arrivals), _ddl(read.FILE_COLUMNS))
     lazy = rows.checked(files.mapInArrow(read.parser(run.contract), _ddl(read.parsed_columns(run.contract))), run.contract)
     checked = run.staged(f"land-{run.pipeline.source}", lazy)
     run.progress.step("land.parsed")
     return checked
+
+
+def _readings(arrivals: Sequence[Arrival]) -> list[tuple[Any, ...]]:
+    """A row of `FILE_COLUMNS` for each file to read: parts of one file are read together."""
+    whole: list[tuple[Any, ...]] = [(a.file.name, a.file.path, a.file.digest, a.known_at, None, None) for a in arrivals if not a.file.whole]
+    parts: dict[str, list[tuple[Any, ...]]] = {}
+    files: dict[str, Found] = {}
+    for a in arrivals:
+        if a.file.whole:
+            parts.setdefault(a.file.path, []).append((a.file.day, a.file.name, a.file.digest, a.known_at))
+            files[a.file.path] = a.file
+    return whole + [(f.name.rpartition("@")[0], path, f.whole, None, parts[path], f.first) for path, f in files.items()]
 
 
 def _judge(run: Run, checked: DataFrame, counts: Sequence[rows.FileCounts]) -> None:
