@@ -115,6 +115,8 @@ def _parser() -> argparse.ArgumentParser:
 
     _working(add)
     _looking(add)
+    _init(add)
+    _conf(commands, common)
     return top
 
 
@@ -156,6 +158,34 @@ def _looking(add: _Add) -> None:
     get.add_argument("key", nargs="+", help="the entity's key, one word a key column")
     get.add_argument("--json", action="store_true")
     add("jars", _jars, "print Delta's jar files, for spark-submit --jars")
+
+
+def _conf(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> None:
+    about = "work on the configuration alone: no Spark, no lake"
+    group = commands.add_parser("conf", help=about, description=about[:1].upper() + about[1:] + ".")
+    verbs: argparse._SubParsersAction[_Parser] = group.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+
+    def add(name: str, call: Callable[[argparse.Namespace], int], about: str) -> _Parser:
+        made = verbs.add_parser(name, help=about, description=about[:1].upper() + about[1:] + ".", parents=[common])
+        made.set_defaults(call=call, command="conf")
+        return made
+
+    check = add("check", _conf_check, "name every fault of the pipelines and contracts, with file, line and key")
+    check.add_argument("pipeline", nargs="?", metavar="PIPELINE", help="this one alone, with its contract")
+    schema = add("schema", _conf_schema, "print the JSON Schema of a kind of file, for an editor's completion")
+    schema.add_argument("kind", nargs="?", choices=("pipeline", "settings", "contract"), default="pipeline")
+
+
+def _init(add: _Add) -> None:
+    init = add("init", _init_call, "look at a table and write a pipeline and a contract for it, to edit")
+    init.add_argument("pipeline", metavar="NAME", help="the new pipeline's name")
+    init.add_argument("--source", required=True, nargs="+", type=Path, metavar="FILE", help="the table: CSV, JSON lines or Parquet")
+    init.add_argument("--entity", required=True, nargs="+", metavar="COL", help="the column, or columns, that name whom to predict about")
+    init.add_argument("--event-time", required=True, metavar="COL", help="the column that says when each row happened")
+    init.add_argument("--timezone", default="UTC", metavar="TZ", help="of the source's days and of times without offset (default: UTC)")
+    init.add_argument("--horizon", type=int, metavar="DAYS", help="days to look ahead (default: from the data's usual gap)")
 
 
 def _staged(parser: _Parser, *, as_of: bool = True) -> _Parser:
@@ -214,6 +244,24 @@ def _rollback(words: argparse.Namespace) -> int:
     from penstock.orchestrate import commands
 
     return commands.rollback(words)
+
+
+def _conf_check(words: argparse.Namespace) -> int:
+    from penstock.orchestrate.conf_check import check_command
+
+    return check_command(words)
+
+
+def _conf_schema(words: argparse.Namespace) -> int:
+    from penstock.orchestrate.conf_schema import schema_command
+
+    return schema_command(words)
+
+
+def _init_call(words: argparse.Namespace) -> int:
+    from penstock.orchestrate.init import init_command
+
+    return init_command(words)
 
 
 def _jars(_: argparse.Namespace) -> int:
