@@ -6,17 +6,42 @@ A penstock is the gated pipe that carries water from a lake to the turbine. The 
 
 Each stage is a folder with frozen values, pure functions, and one `run.py` that has the effects: `plan(run)` decides,
 `apply(run, plan)` does. `lake` holds the only door to Delta, `orchestrate` the order of the stages, `wiring` puts the
-parts together, `cli` is the command, and `client` reads published scores with Redis alone.
+parts together, `cli` is the command, `client` reads published scores with Redis alone, and `open` is for notebooks.
 """
 
+from __future__ import annotations
+
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from penstock.workbench import Workbench
 
 try:
     __version__ = version("penstock")
 except PackageNotFoundError:  # run from a source tree that is not installed
     __version__ = "0+unknown"
 
-__all__ = ["PublishedScore", "ScoreReader", "__version__"]
+__all__ = ["PublishedScore", "ScoreReader", "__version__", "open"]
+
+
+def open(lake: str | Path = "lakehouse", *, env: str = "local", conf: str | Path | None = None) -> Workbench:  # noqa: A001 - penstock.open, as in h5py or xarray's kin
+    """Open a lake for a notebook; nothing that it gives writes a table.
+
+    Parameters: `lake` is the lake's folder, `env` the environment of the configuration (conf/env/ENV.yml), `conf` the
+    configuration's folder when it is not the one found from here. Raises UsageError when there is no lake.
+
+    >>> import penstock
+    >>> with penstock.open("lakehouse") as lake:  # doctest: +SKIP
+    ...     lake.table("crm_churn").show(3)
+    ...     lake.feature_set("customer_activity", spine)
+    ...     lake.candidates("churn"), lake.scores("churn"), lake.runs()
+    """
+    from penstock.workbench import open_lake
+
+    return open_lake(lake, env, conf)
 
 
 def __getattr__(name: str) -> object:

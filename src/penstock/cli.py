@@ -149,6 +149,12 @@ def _looking(add: _Add) -> None:
     report = add("report", _report, "the weeks as a table, and one self-contained HTML page of the pipeline")
     report.add_argument("pipeline")
     report.add_argument("--out", type=Path, metavar="FILE", help="where the page goes (default: LAKE/reports/PIPELINE.html)")
+    profile = add("profile", _profile, "write a page about a source: types, nulls, distributions, duplicates, outliers, drift")
+    profile.add_argument("source", metavar="SOURCE")
+    profile.add_argument("--from", dest="start", metavar="DATE", help="the first day whose files are profiled (default: all)")
+    profile.add_argument("--to", dest="end", metavar="DATE", help="the day after the last one (default: all)")
+    profile.add_argument("--against", metavar="DATE", help="compare the rows from this day on with those before (default: the middle)")
+    profile.add_argument("--out", type=Path, metavar="FILE", help="where the page goes (default: LAKE/reports/profile_SOURCE.html)")
     sql = add("sql", _sql, "query the lake's tables and views by name")
     sql.add_argument("query")
     sql.add_argument("--pipeline", default=None, help=argparse.SUPPRESS)
@@ -232,6 +238,12 @@ def _sql(words: argparse.Namespace) -> int:
     from penstock.orchestrate import commands
 
     return commands.sql(words)
+
+
+def _profile(words: argparse.Namespace) -> int:
+    from penstock.profiling import command
+
+    return command.run(words)
 
 
 def _get(words: argparse.Namespace) -> int:

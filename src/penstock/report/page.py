@@ -40,12 +40,12 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
 
 def render(data: ReportData) -> str:
     """The whole page as HTML text; the same data give the same text."""
-    environment = _environment()
+    environment = templates()
     style = environment.get_template("style.css.j2").render()
     return environment.get_template("page.html.j2").render(
         data=data,
         style=Markup(style),  # noqa: S704 - our own package file, not data
-        policy=_policy(style),
+        policy=policy(style),
         meaning=MEANING,
         week_charts=weekly(data),
         models=_models(data),
@@ -58,13 +58,15 @@ def _models(data: ReportData) -> list[tuple[ModelRow, tuple[Chart, ...]]]:
     return pairs[::-1]
 
 
-def _policy(style: str) -> str:
+def policy(style: str) -> str:
+    """The content security policy of a page with this style sheet: it loads nothing, from nowhere."""
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
 @cache
-def _environment() -> Environment:
+def templates() -> Environment:
+    """The templates of all pages, with the writers of figures as filters."""
     environment = Environment(
         loader=PackageLoader("penstock.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
