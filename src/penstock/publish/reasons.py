@@ -69,7 +69,10 @@ def decode(value: bytes, sentences: Sequence[Sentence]) -> tuple[str, ...]:
     try:
         texts: list[str] = []
         gaps: list[str] = []
-        for part in json.loads(value):
+        parts = json.loads(value)
+        if not isinstance(parts, list):
+            raise _unreadable(value)
+        for part in parts:
             if isinstance(part, int) and not gaps and -1 <= part < len(sentences):
                 first, *gaps = _WHOLE if part == -1 else sentences[part]
                 texts.append(first)

@@ -7,6 +7,7 @@ each of its splits: shap is asked once for every combination of sides that a val
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import product
@@ -160,8 +161,9 @@ def _linear(estimator: Any, sources: tuple[int, ...], matrix: Floats, sign: int)
 
 @contextmanager
 def _shap() -> Iterator[Any]:
-    import shap  # a second to import, and only training needs it
-
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its plots, which nobody asks for, use what matplotlib will deprecate
+        import shap  # a second to import, and only training needs it
     level = logging.getLogger("shap").level
     logging.getLogger("shap").setLevel(logging.ERROR)
     try:
