@@ -144,7 +144,8 @@ def unmoved(loaded: Loaded, wording: Wording, table: pd.DataFrame, weeks: list[A
     both = parts[0].join(parts[1], how="inner", rsuffix="_next")
     same = both["score"] == both["score_next"]
     kept = both["words"] == both["words_next"]
-    return {"customers": len(both), "same_score": round(float(same.mean()), 4), "same_words": round(float(kept.mean()), 4)}
+    shares = {"same_score": same, "same_words": kept, "same_score_other_words": same & ~kept}
+    return {"customers": len(both), **{name: round(float(share.mean()), 4) for name, share in shares.items()}}
 
 
 def redis_bytes(reasons: list[list[str]], patterns: Iterable[tuple[str, ...]]) -> dict[str, float]:
