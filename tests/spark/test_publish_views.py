@@ -21,23 +21,25 @@ AT = datetime(2011, 9, 12, 8, tzinfo=UTC)
 MICRO = timedelta(microseconds=1)
 LATEST = (
     "customer string, as_of timestamp, score double, model_version int, promotion int, band string, is_control boolean, "
-    "is_active boolean, updated_at timestamp"
+    "is_active boolean, reasons array<string>, updated_at timestamp"
 )
+WORDS = ["last purchase 64 days ago", "orders: 1"]
+"""Reasons of everybody who is not in the control group."""
 
 
 def cohort(spark: SparkSession, *rows: tuple[str, float, bool], as_of: datetime = NEW, version: int = 1) -> DataFrame:
     """Predictions (customer, score, control) of one `as_of`, with the promotion under which they were scored."""
-    values = [(name, as_of, score, version, 77, control) for name, score, control in rows]
-    return spark.createDataFrame(
-        values, "customer string, as_of timestamp, score double, model_version int, promotion int, is_control boolean"
-    )
+    values = [(name, as_of, score, version, 77, control, None if control else WORDS) for name, score, control in rows]
+    columns = "customer string, as_of timestamp, score double, model_version int, promotion int, is_control boolean, reasons array<string>"
+    return spark.createDataFrame(values, columns)
 
 
-def latest(spark: SparkSession, *rows: tuple[Any, ...], as_of: datetime = OLD, promotion: int = 1) -> DataFrame:
+def latest(
+    spark: SparkSession, *rows: tuple[Any, ...], as_of: datetime = OLD, promotion: int = 1, words: list[str] | None = None
+) -> DataFrame:
     """The latest table: (customer, score, band, control, active)."""
-    values = [
-        (name, as_of, score, 1, promotion, band, control, active, AT - timedelta(days=7)) for name, score, band, control, active in rows
-    ]
+    before = AT - timedelta(days=7)
+    values = [(name, as_of, score, 1, promotion, band, control, active, words, before) for name, score, band, control, active in rows]
     return spark.createDataFrame(values, LATEST)
 
 
@@ -122,10 +124,9 @@ def test_bands_are_those_that_redis_gets_at_every_bound_and_around_it(spark: Spa
 
 
 def crm(spark: SparkSession, *rows: tuple[Any, ...], at: datetime = AT - timedelta(days=7)) -> DataFrame:
-    """The CRM table: (customer, probability, band, active)."""
-    return spark.createDataFrame(
-        [(*row, at) for row in rows], "customer string, probability double, risk_band string, is_active boolean, updated_at timestamp"
-    )
+    """The CRM table: (customer, probability, band, active), with other words than any that are published."""
+    columns = "customer string, probability double, risk_band string, reason_1 string, reason_2 string, reason_3 string, is_active boolean, updated_at timestamp"
+    return spark.createDataFrame([(*row[:-1], "old", "old", "old", row[-1], at) for row in rows], columns)
 
 
 def crm_written(published: DataFrame, current: DataFrame, at: datetime = AT) -> list[tuple[Any, ...]]:
@@ -157,6 +158,25 @@ def test_a_business_value_that_moves_is_written_with_the_clock(
     current = crm(spark, ("a", 0.5, "medium", True), ("b", 0.5, "medium", True))
     published = latest(spark, row, ("b", 0.5, "medium", False, True))
     assert crm_written(published, current) == [("a", *written_row, AT)]
+
+
+def test_words_stand_flat_beside_the_score_the_missing_ones_null(spark: SparkSession) -> None:
+    changed = views.crm_changes(
+        latest(spark, ("a", 0.6, "medium", False, True), words=WORDS), crm(spark, ("a", 0.5, "medium", True)), KEY, AT
+    )
+    assert told(changed, "customer", *views.CRM_REASONS) == [("a", *WORDS, None)]
+    nobody = views.crm_changes(latest(spark, ("a", 0.6, "medium", False, True)), crm(spark), KEY, AT)
+    assert told(nobody, "customer", *views.CRM_REASONS) == [("a", None, None, None)]
+
+
+def test_words_alone_do_not_move_a_row(spark: SparkSession) -> None:
+    published = latest(spark, ("a", 0.5, "medium", False, True), as_of=NEW, words=WORDS)
+    assert crm_written(published, crm(spark, ("a", 0.5, "medium", True))) == []
+
+
+def test_the_latest_table_takes_the_words_of_the_cohort(spark: SparkSession) -> None:
+    changed = written(cohort(spark, ("a", 0.5, False), ("b", 0.5, True)), latest(spark, ("a", 0.5, "medium", False, True), words=["old"]))
+    assert told(changed, "customer", "reasons") == [("a", WORDS), ("b", None)]
 
 
 def test_a_tombstone_is_left_alone_whatever_its_score_does_until_it_may_be_contacted_again(spark: SparkSession) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from penstock.config import reasons
 from penstock.config.model import Pipeline, Settings
 from penstock.config.strict_yaml import parsed
 from penstock.errors import ConfigError, UsageError
@@ -80,6 +81,9 @@ def load(folder: Path, env: str, pipeline: str, overrides: Iterable[str] = ()) -
     settings = None if settings_tree is None else _validate(Settings, {"env": env, **settings_tree}, f"env/{env}.yml or base.yml", faults)
     chosen = None if pipeline_tree is None else _validate(Pipeline, pipeline_tree, f"pipelines/{pipeline}.yml", faults)
     contract = None if pipeline_tree is None else _contract(folder, str(pipeline_tree.get("source", "")), faults)
+    if chosen is not None and contract is not None:
+        personal = [c.name for c in contract.columns if c.is_personal]
+        faults += [f"pipelines/{pipeline}.yml: features.{fault}" for fault in reasons.faults(chosen.features, personal)]
     if faults or settings is None or chosen is None or contract is None:
         raise ConfigError(faults, next=f"correct the keys named above in {folder}")
     if chosen.name != pipeline:

@@ -11,8 +11,9 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from penstock.config import reasons
 from penstock.config.monitoring import MonitoringConfig
 from penstock.config.publish import Band, PublishConfig
 from penstock.config.purpose import Purpose, Stakes
@@ -47,11 +48,21 @@ def _type(text: str) -> str:
     return text
 
 
+def _reason(text: str) -> str:
+    reasons.parse(text)
+    return text
+
+
 Name = Annotated[str, AfterValidator(_identifier)]
 Expression = Annotated[str, AfterValidator(_expression)]
 Window = Annotated[str, AfterValidator(_window)]
 SqlType = Annotated[str, AfterValidator(_type)]
 """It stands inside SQL text, so only known types pass."""
+
+Reasons = Annotated[
+    tuple[Annotated[str, AfterValidator(_reason)], ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+]
+"""Templates of `penstock.config.reasons`, one or several: the first whose columns all have a value is used."""
 
 AggregateFunction = Literal[
     "count", "sum", "mean", "min", "max", "std", "first", "last", "count_distinct", "days_since_last", "days_since_first", "active_days"
@@ -71,6 +82,10 @@ class Aggregate(Frozen):
     type: SqlType | None = None
     """Spark SQL type of sums (`decimal(18,3)` keeps money exact), minima, maxima, first and last; double when absent."""
     description: str = ""
+    reason: Reasons = ()
+    """How a reason is worded that is about this column; made from the description and the value when absent."""
+    reason_with: Name | None = None
+    """Another aggregate or derived column in whose reason this one is counted, when the two say the same."""
 
     @model_validator(mode="after")
     def _value_fits_function(self) -> Aggregate:
@@ -89,6 +104,8 @@ class Derived(Frozen):
     expression: Expression
     type: SqlType = "double"
     description: str = ""
+    reason: Reasons = ()
+    reason_with: Name | None = None
 
 
 class FeatureCheck(Frozen):
@@ -125,6 +142,9 @@ class View(Frozen):
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"columns of view {self.name}: {', '.join(twice)} named more than once")
+        wrong = list(reasons.faults(self))
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
 
     def column_names(self) -> tuple[str, ...]:

@@ -145,10 +145,11 @@ def merged(output: Output, within: Callable[[int | None], str], days_since: str)
 
 
 def definition(view: View, extra: Sequence[str] = ()) -> str:
-    """A digest of what the view's columns mean: not of descriptions, checks, or the order of keys in its file."""
+    """A digest of what the view's columns mean: not of descriptions, reasons, checks, or the order of keys in its file."""
     meaning = view.model_dump(mode="json", exclude={"checks", "max_row_count_change"})
     for entry in (*meaning["aggregates"], *meaning["derived"]):
-        entry.pop("description", None)
+        for words in ("description", "reason", "reason_with"):
+            entry.pop(words, None)
     return digest_of([meaning, list(extra)])
 
 

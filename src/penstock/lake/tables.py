@@ -33,6 +33,8 @@ class Table:
 
 _SPAN: tuple[Column, ...] = (("_from_version", "bigint"), ("_to_version", "bigint"), ("run_id", "string"))
 _FILE: tuple[Column, ...] = (("_file", "string"), ("_row", "bigint"), ("_file_digest", "string"), ("_known_at", "timestamp"))
+_REASONS = "array<string>"
+"""What raises a score most, in words, the weightiest first; null where the score is not published or its model has no explainer."""
 _SCORE: tuple[Column, ...] = (("as_of", "timestamp"), ("score", "double"), ("model_version", "int"), ("promotion", "int"))
 
 
@@ -105,19 +107,21 @@ def labels(pipeline: str, key: Sequence[Column]) -> Table:
 
 def predictions(pipeline: str, key: Sequence[Column]) -> Table:
     """Every score ever made: the audit log."""
-    own = (("role", "string"), ("backfill", "boolean"), ("is_control", "boolean"), ("scored_at", "timestamp"))
+    own = (("role", "string"), ("backfill", "boolean"), ("is_control", "boolean"), ("reasons", _REASONS), ("scored_at", "timestamp"))
     return Table(f"predictions_{pipeline}", (*key, *_SCORE, *own, *_SPAN), (*_names(key), "as_of", "model_version"), "append", "scoring")
 
 
 def predictions_latest(pipeline: str, key: Sequence[Column]) -> Table:
     """The newest score of each entity; `is_active` is false once it has left the population."""
-    own = (("band", "string"), ("is_control", "boolean"), ("is_active", "boolean"), ("updated_at", "timestamp"), ("run_id", "string"))
+    flags: tuple[Column, ...] = (("band", "string"), ("is_control", "boolean"), ("is_active", "boolean"))
+    own = (*flags, ("reasons", _REASONS), ("updated_at", "timestamp"), ("run_id", "string"))
     return Table(f"predictions_{pipeline}_latest", (*key, *_SCORE, *own), _names(key), "merge", "publish")
 
 
 def crm(pipeline: str, key: Sequence[Column], value: str) -> Table:
     """What CRM tools read: flat, one row a contactable entity; `updated_at` moves only when a business value does."""
-    own = ((value, "double"), ("risk_band", "string"), ("is_active", "boolean"), ("updated_at", "timestamp"))
+    words = tuple((f"reason_{n}", "string") for n in (1, 2, 3))
+    own = ((value, "double"), ("risk_band", "string"), *words, ("is_active", "boolean"), ("updated_at", "timestamp"))
     return Table(f"crm_{pipeline}", (*key, *own), _names(key), "merge", "publish")
 
 

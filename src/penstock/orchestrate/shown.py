@@ -43,8 +43,10 @@ def status_lines(status: Status) -> list[str]:
 
 def score_lines(key: Sequence[str], score: PublishedScore, timezone: str) -> list[str]:
     """A published score with where it comes from; its `as_of` as the day that begins then in `timezone`."""
+    reasons = [f"  because {text}" if n == 0 else f"          {text}" for n, text in enumerate(score.reasons)]
     return [
         f"{' '.join(key)}: {score.score:.4f}{f' ({score.band})' if score.band else ''}",
+        *reasons,
         f"  as of {clock.local_day(score.as_of, timezone)}, model version {score.version}, scored {score.scored_at:%Y-%m-%d %H:%M} UTC, generation {score.generation}",
     ]
 

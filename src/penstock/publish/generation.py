@@ -10,12 +10,12 @@ from typing import Literal
 
 SAMPLE_ROWS = 64
 Row = tuple[str, bytes]
-"""Key text (`record.key_text`) and value (`record.encode`)."""
+"""Field and value: key text (`record.key_text`) and score (`record.encode`), or what `publish.reasons` keeps beside them."""
 
 
 @dataclass(frozen=True)
 class PublishFacts:
-    """What the lake says about a generation. `source` names what it was read from, such as `predictions_churn@17`."""
+    """What the lake says about a generation; `count` is its fields: an entity's score is one, its reasons another. `source` names what it was read from, such as `predictions_churn@17`."""
 
     count: int
     as_of: datetime

@@ -1,6 +1,7 @@
 """Where a published generation lies in Redis: key names, bucket numbers and the pointer; pure and import-light.
 
-ps:{PIPELINE:b}:GEN        hash: key text → value, for keys with crc32 mod BUCKETS = b (each bucket in one cluster slot)
+ps:{PIPELINE:b}:GEN        hash: key text → value, for keys with crc32 mod BUCKETS = b (each bucket in one cluster slot), and beside
+                           it `[r]KEY` → the entity's reasons; in one bucket also `[t]`, see `publish.reasons`
 ps:{PIPELINE}:current      hash: the pointer, see `Pointer`
 ps:{PIPELINE}:fence        the highest lease number that has begun to publish
 ps:{PIPELINE}:generations  hash: generation → "FENCE BUCKETS" of everything that may exist; says what to drop
@@ -15,6 +16,9 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from penstock.errors import FailedError, UsageError
+
+BESIDE = "[r]"
+"""Begins the field of an entity's reasons; no key text begins so (`record.key_text`)."""
 
 _PIPELINE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _GENERATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -82,7 +86,7 @@ def check_generation(generation: str) -> str:
 
 
 def buckets_for(count: int, bucket_fields: int = 100) -> int:
-    """Number of buckets for `count` keys at about `bucket_fields` each, at least one.
+    """Number of buckets for `count` fields at about `bucket_fields` each, at least one.
 
     Redis keeps a hash compact up to `hash-max-listpack-entries` fields (128 in some versions, 512 in others): with 100
     on average nearly all buckets stay under either.
@@ -90,9 +94,9 @@ def buckets_for(count: int, bucket_fields: int = 100) -> int:
     return max(1, -(-count // bucket_fields))
 
 
-def bucket_of(key: bytes, buckets: int) -> int:
-    """The bucket of a key's UTF-8 text: the same in every process and language."""
-    return crc32(key) % buckets
+def bucket_of(field: bytes, buckets: int) -> int:
+    """The bucket of a key's UTF-8 text, and of what stands beside it: the same in every process and language."""
+    return crc32(field.removeprefix(BESIDE.encode())) % buckets
 
 
 def parse_pointer(fields: Mapping[bytes, bytes]) -> Pointer | None:

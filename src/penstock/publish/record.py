@@ -24,7 +24,8 @@ class PublishedScore:
     """One score as an application reads it, with where it comes from.
 
     `score` is rounded as declared, `band` is "" where no bands are declared, `version` is the model's, `generation`
-    names the published set (empty before it is published). Instants are aware, UTC, whole seconds.
+    names the published set (empty before it is published). Instants are aware, UTC, whole seconds. `reasons` are sentences,
+    what raises the score most first; empty where there are none. They lie in a field of their own (`publish.reasons`).
     """
 
     score: float
@@ -33,10 +34,11 @@ class PublishedScore:
     version: str
     scored_at: datetime
     generation: str = ""
+    reasons: tuple[str, ...] = ()
 
 
 def encode(published: PublishedScore, digits: int = 4) -> bytes:
-    """The value for Redis; `scored_at` loses its fraction of a second. DataError for a score that is not finite or a naive instant."""
+    """The value for Redis, without the reasons; `scored_at` loses its fraction of a second. DataError for a score that is not finite or a naive instant."""
     if not math.isfinite(published.score):
         raise DataError("score to publish", got=repr(published.score), expected="a finite number", left="Nothing of this row was written")
     score = round(published.score, digits) + 0.0  # + 0.0 turns -0.0 into 0.0: equal scores are equal bytes

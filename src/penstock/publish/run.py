@@ -14,9 +14,10 @@ from penstock import clock
 from penstock.config.load import digest_of
 from penstock.lake import tables
 from penstock.lake.lease import newest_number
-from penstock.publish import redis, views
+from penstock.publish import reasons, redis, views
 from penstock.publish.generation import PublishFacts, PublishReport
 from penstock.publish.record import PublishedScore, encode, key_text
+from penstock.scoring.run import wording_of
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def apply(run: Run, chosen: Plan) -> Report:
     run.progress.step("publish.crm_merged", counts["crm"])
     outputs = {t.name: run.lake.version(t) for t in (latest, crm)}
     if run.pipeline.publish.redis.enabled:
-        done = _to_redis(run, chosen, latest)
-        counts["published"] = done.count if done.outcome == "published" else 0
+        done, entities = _to_redis(run, chosen, latest)
+        counts["published"] = entities if done.outcome == "published" else 0
         run.progress.step("publish.pointed", counts["published"])
     if not any(counts.values()):
         return Report("publish", "nothing", "up to date", counts, inputs)
@@ -108,7 +109,8 @@ def _merge(run: Run, table: tables.Table, changed: DataFrame) -> int:
     return run.lake.merge(table, rows, [c for c in table.column_names if c not in table.key]).rows
 
 
-def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> PublishReport:
+def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> tuple[PublishReport, int]:
+    """What was done, and for how many entities."""
     from pyspark.sql import functions as F
 
     assert chosen.as_of is not None
@@ -118,10 +120,12 @@ def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> PublishReport:
     scored_at = F.unix_micros("scored_at").alias("scored_at")
     rounded = F.round("score", config.digits)
     rows = predictions.where(~F.col("is_control")).select(
-        *latest.key, rounded.alias("score"), views.band(rounded, config).alias("band"), scored_at
+        *latest.key, rounded.alias("score"), views.band(rounded, config).alias("band"), "reasons", scored_at
     )
+    found = rows.agg(F.count("*"), F.count_if(F.size("reasons") > 0)).collect()[0]
+    entities, reasoned = int(found[0]), int(found[1])
     facts = PublishFacts(
-        count=rows.count(),
+        count=entities + (reasoned + 1 if reasoned else 0),
         as_of=chosen.as_of,
         model_version=str(chosen.model_version),
         source=f"predictions_{run.pipeline.name} of {clock.local_day(chosen.as_of, run.contract.timezone)} by version {chosen.model_version}",
@@ -131,14 +135,22 @@ def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> PublishReport:
     client = run.services.redis()
     job = run.jobs["pipeline"]
     run.progress.step("publish.began", facts.count)
-    values = _rows(rows, latest.key, chosen, config.digits)
+    coder = reasons.Coder(wording_of(run).patterns()) if reasoned else None
+    values = _rows(rows, latest.key, chosen, config.digits, coder)
     # The floor is asked for now: a publisher that slept through another's lease must lose, also against an empty Redis.
     fence, floor = run.leases[job].number, newest_number(run.lake, job)
-    return redis.publish(client, run.pipeline.name, chosen.generation, values, fence=fence, facts=facts, floor=floor)
+    done = redis.publish(client, run.pipeline.name, chosen.generation, values, fence=fence, facts=facts, floor=floor)
+    return done, entities
 
 
-def _rows(rows: DataFrame, key: tuple[str, ...], chosen: Plan, digits: int) -> Iterator[tuple[str, bytes]]:
+def _rows(rows: DataFrame, key: tuple[str, ...], chosen: Plan, digits: int, coder: reasons.Coder | None) -> Iterator[tuple[str, bytes]]:
+    """The fields of the generation: scores, reasons beside them, and once the sentences that the reasons are made of."""
     assert chosen.as_of is not None
     for row in rows.toLocalIterator(prefetchPartitions=True):
         score = PublishedScore(row["score"], row["band"], chosen.as_of, str(chosen.model_version), clock.from_epoch(row["scored_at"]))
-        yield key_text(tuple(row[name] for name in key)), encode(score, digits)
+        text = key_text(tuple(row[name] for name in key))
+        yield text, encode(score, digits)
+        if coder is not None and row["reasons"]:
+            yield reasons.field_of(text), coder.encode(row["reasons"])
+    if coder is not None:
+        yield reasons.LIST_FIELD, coder.encode_list()

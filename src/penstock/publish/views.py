@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 LATEST_BUSINESS = ("score", "band", "is_control", "is_active")
 """Columns of the latest table whose change is a change for its readers; `score` is rounded as declared."""
+CRM_REASONS = ("reason_1", "reason_2", "reason_3")
+"""Words, and no business values: they are written with the score that they belong to, and do not move a row by themselves."""
 CRM_BUSINESS = ("probability", "risk_band", "is_active")
 
 
@@ -37,7 +39,7 @@ def latest(cohort: DataFrame, current: DataFrame, key: Sequence[str], as_of: dat
     from pyspark.sql import functions as F
 
     rounded = F.round(F.col("score"), config.digits)
-    columns = [*key, "as_of", "score", "model_version", "promotion", "band", "is_control", "is_active"]
+    columns = [*key, "as_of", "score", "model_version", "promotion", "band", "is_control", "is_active", "reasons"]
     fresh = cohort.withColumns({"score": rounded, "band": band(rounded, config), "promotion": F.lit(promotion), "is_active": F.lit(True)})
     active = current.where(F.col("is_active") & (F.col("as_of") <= F.lit(as_of)))
     gone = active.join(cohort.select(*key), on=list(key), how="left_anti").withColumn("is_active", F.lit(False))
@@ -64,7 +66,9 @@ def crm_changes(published: DataFrame, current: DataFrame, key: Sequence[str], at
     from pyspark.sql import functions as F
 
     contactable = F.col("is_active") & ~F.col("is_control")
-    desired = published.select(*key, F.col("score").alias("probability"), F.col("band").alias("risk_band"), contactable.alias("is_active"))
+    words = [F.get("reasons", at).alias(name) for at, name in enumerate(CRM_REASONS)]
+    score, band_ = F.col("score").alias("probability"), F.col("band").alias("risk_band")
+    desired = published.select(*key, score, band_, *words, contactable.alias("is_active"))
     both = desired.join(_before(current, key, (*CRM_BUSINESS, "updated_at")), on=list(key), how="left")
     new = F.col("__is_active").isNull()
     grown = F.greatest(F.lit(at), F.col("__updated_at") + F.expr("INTERVAL '0.000001' SECOND"))

@@ -209,7 +209,7 @@ class ModelStore:
                 pip_requirements=[f"{name}=={installed_version(name)}" for name in ("mlflow", *_LIBRARIES)],
                 pyfunc_predict_fn="predict_proba",
             )
-            write_inputs(folder, facts.inputs)
+            write_inputs(folder, facts.inputs, facts.explanation)
             digest = model_digest(folder)
             load(folder, digest)  # what cannot be opened later must not be logged now
             self._client.log_model_artifacts(logged.model_id, str(folder))

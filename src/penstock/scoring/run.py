@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from penstock import clock
+from penstock.config.reasons import subjects
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.landing.freshness import require_fresh
 from penstock.scoring.plan import Plan, Scored, decide
-from penstock.scoring.predict import scorer
+from penstock.scoring.predict import REASONS, TOLD, scorer
+from penstock.scoring.reasons import Wording
 from penstock.stage import Report, Run
+from penstock.training.artefact import read_explanation
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,7 +46,12 @@ def apply(run: Run, chosen: Plan) -> Report:
     if chosen.version is None or chosen.as_of is None or rows is None or rows.isEmpty():
         return Report("score", "nothing", chosen.reason or "no unscored rows", {"scored": 0}, inputs)
     table = tables.predictions(run.pipeline.name, run.key)
-    scored = predictions(run, rows, chosen.version)
+    models = run.services.models()
+    model = models.local_model(models.version(run.pipeline.name, chosen.version))
+    why_none = read_explanation(model.path).why_none
+    # A backfill is never published, and what is not published needs no reasons.
+    wording = None if why_none or chosen.backfill else wording_of(run).of(model.columns)
+    scored = explained(run, rows, model, wording)
     columns = {
         "model_version": F.lit(chosen.version),
         "promotion": F.lit(chosen.promotion),
@@ -58,6 +66,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     done = run.append("pipeline", table, "score", (chosen.version, chosen.after, chosen.to), scored.withColumns(columns))
     run.progress.step("score.appended", done.rows)
     text = f"{done.rows:,} rows of {clock.local_day(chosen.as_of, run.contract.timezone)} with version {chosen.version}{' (backfill)' if chosen.backfill else ''}"
+    text += f"; no reasons: {why_none}" if why_none else ""
     return Report("score", "done", text, {"scored": done.rows}, inputs, {table.name: done.version})
 
 
@@ -71,21 +80,51 @@ def unscored(run: Run, chosen: Plan) -> DataFrame:
     return rows.where(F.col("as_of") == F.lit(chosen.as_of)).where(F.expr(run.pipeline.population))
 
 
-def predictions(run: Run, rows: DataFrame, version: int) -> DataFrame:
-    """Key, `as_of` and `score` of feature rows, by the one scoring path that the gates test too."""
-    models = run.services.models()
-    return score_rows(rows, [*run.key, ("as_of", "timestamp")], models.local_model(models.version(run.pipeline.name, version)))
+def wording_of(run: Run) -> Wording:
+    """The words for this pipeline's reasons, from the metadata of its features; nothing personal is in them."""
+    return Wording(subjects(run.pipeline.features, [c.name for c in run.contract.columns if c.is_personal]))
+
+
+def explained(run: Run, rows: DataFrame, model: LocalModel, wording: Wording | None) -> DataFrame:
+    """Key, `as_of`, `score` and `reasons` of feature rows, by the one scoring path that the gates test too.
+
+    The control group is scored and not published, so it gets no reasons; without a wording nobody does.
+    """
+    from pyspark.sql import functions as F
+
+    keys: list[tables.Column] = [*run.key, ("as_of", "timestamp")]
+    if wording is None:
+        return score_rows(rows, keys, model).withColumn(REASONS, F.lit(None).cast("array<string>"))
+    names, schema = _names_and_schema([*keys, ("score", "double"), (REASONS, "array<string>")])
+    shown = [_shown(rows, name) for name in wording.columns() if name not in model.columns]
+    given = _given(rows, names[:-2], model, [*shown, (~control(run)).alias(TOLD)])
+    return given.mapInArrow(scorer(str(model.path), model.digest, names[:-2], wording), schema)
 
 
 def score_rows(rows: DataFrame, keys: Sequence[tables.Column], model: LocalModel) -> DataFrame:
     """Score rows with a model on disk: `mapInArrow`, only key and features in, key and score out."""
+    names, schema = _names_and_schema([*keys, ("score", "double")])
+    return _given(rows, names[:-1], model, []).mapInArrow(scorer(str(model.path), model.digest, names[:-1]), schema)
+
+
+def _names_and_schema(columns: Sequence[tables.Column]) -> tuple[list[str], str]:
+    return [name for name, _ in columns], ", ".join(f"`{name}` {kind}" for name, kind in columns)
+
+
+def _given(rows: DataFrame, names: Sequence[str], model: LocalModel, more: Sequence[Column]) -> DataFrame:
     from pyspark.sql import functions as F
 
-    names = [name for name, _ in keys]
     numbers = [F.col(c).cast("double") for c in model.inputs.numeric]
     texts = [F.col(c).cast("string") for c in model.inputs.categorical]
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in [*keys, ("score", "double")])
-    return rows.select(*names, *numbers, *texts).mapInArrow(scorer(str(model.path), model.digest, names), schema)
+    return rows.select(*names, *numbers, *texts, *more)
+
+
+def _shown(rows: DataFrame, name: str) -> Column:
+    """A column that a sentence shows and the model does not take: text as it is, all else as a number."""
+    from pyspark.sql import functions as F
+    from pyspark.sql.types import StringType
+
+    return F.col(name) if isinstance(rows.schema[name].dataType, StringType) else F.col(name).cast("double").alias(name)
 
 
 def control(run: Run) -> Column:

@@ -11,14 +11,18 @@ import hashlib
 import json
 import zipfile
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from penstock.errors import RefusedError
+from penstock.training.contributions import UNEXPLAINED, Explanation, from_json
 from penstock.training.inputs import Inputs
+from penstock.training.parts import Parts, parts_of
 
 MODEL_FILE = "model.skops"
 INPUTS_FILE = "penstock-inputs.json"
+REASONS_FILE = "penstock-reasons.json"
 # MLflow writes this one beside a model when it downloads it by its registered name: it is no part of the model.
 _ADDED_BY_DOWNLOAD = "registered_model_meta"
 _PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".npy")
@@ -42,6 +46,12 @@ class Loaded:
     model: Any
     inputs: Inputs
     digest: str
+    explanation: Explanation = UNEXPLAINED
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """The model taken apart, once; None for one of a shape that is scored only whole."""
+        return parts_of(self.model)
 
 
 def model_digest(folder: Path) -> str:
@@ -67,10 +77,22 @@ def model_digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def write_inputs(folder: Path, inputs: Inputs) -> None:
-    """Put the model's columns, in its order, beside it."""
+def write_inputs(folder: Path, inputs: Inputs, explanation: Explanation = UNEXPLAINED) -> None:
+    """Put beside the model its columns, in its order, and what its reasons are made from or why there are none."""
     text = json.dumps({"numeric": list(inputs.numeric), "categorical": list(inputs.categorical)}, indent=1)
     (folder / INPUTS_FILE).write_text(text + "\n", encoding="utf-8")
+    (folder / REASONS_FILE).write_text(explanation.to_json(), encoding="utf-8")
+
+
+def read_explanation(folder: Path) -> Explanation:
+    """What lies beside a model whose digest was checked. Raises RefusedError for a file that cannot be read."""
+    path = folder / REASONS_FILE
+    if not path.is_file():
+        return Explanation(why_none="the model was trained before reasons were kept")
+    try:
+        return from_json(path.read_text(encoding="utf-8"))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _refused(f"an unreadable {REASONS_FILE}") from error
 
 
 def load(folder: Path, expected_digest: str) -> Loaded:
@@ -81,7 +103,7 @@ def load(folder: Path, expected_digest: str) -> Loaded:
     """
     check_digest(folder, expected_digest)
     _only_known_files(folder)
-    return Loaded(_open(folder / MODEL_FILE), _read_inputs(folder), expected_digest)
+    return Loaded(_open(folder / MODEL_FILE), _read_inputs(folder), expected_digest, read_explanation(folder))
 
 
 def read_inputs(folder: Path, expected_digest: str) -> Inputs:

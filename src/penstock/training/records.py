@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from penstock.training.contributions import UNEXPLAINED, Explanation
 from penstock.training.inputs import Inputs
 
 
@@ -36,6 +37,7 @@ class TrainingFacts:
     texts: Mapping[str, str] = field(default_factory=dict)
     figures: Mapping[str, Any] = field(default_factory=dict)
     code_version: str = ""
+    explanation: Explanation = UNEXPLAINED
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,9 @@ from penstock.monitoring.reference import PROFILE, REFERENCE, reference_to_json
 from penstock.stage import Report, Run
 from penstock.training import dataset, evaluate, plots
 from penstock.training.acting import acting_on, kpi_metrics, profit_by_share
+from penstock.training.explain import explain
 from penstock.training.fit import Fitted, fit
+from penstock.training.inputs import from_pandas
 from penstock.training.records import InputTable, TrainingFacts
 from penstock.training.rows import Rows, labelled_rows
 from penstock.training.split import Split, holdout
@@ -183,6 +185,7 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         },
         figures={f"plots/{name}.png": figure for name, figure in plots.plots(test.label, score, importances=importances).items()},
         code_version=run.code_version,
+        explanation=explain(fitted.model, fitted.inputs, from_pandas(train.frame, fitted.inputs)),
     )
 
 
