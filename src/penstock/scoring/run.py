@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from penstock import clock
+from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.landing.freshness import require_fresh
@@ -24,14 +25,19 @@ _SALTED = 1_000_000
 
 
 def plan(run: Run) -> Plan:
-    """What is unscored. The Production version is resolved here, once, and stays for the run."""
+    """What is unscored. The Production version is resolved here, once, and stays for the run.
+
+    Raises RefusedError when the rows of the version of the view that it was trained on are not known.
+    """
     require_fresh(run)
-    _, feature_table = view_tables(run)
-    to = run.lake.version(feature_table)
     model = run.services.models().production(run.pipeline.name)
+    if model is None:
+        return decide(None, 0, None, run.lake.version(view_tables(run)[1]), Scored(-1, None))
+    trained_on = versions.of_model(run, f"version {model.version} of {run.pipeline.name}", model.tags)
+    _, feature_table = versions.view_tables(run, trained_on)
+    to = run.lake.version(feature_table)
     newest = _newest(run, feature_table) if to >= 0 else None
-    version = model.version if model else None
-    return decide(version, model.promotion if model else 0, newest, to, _scored(run, version, newest))
+    return decide(model.version, model.promotion, newest, to, _scored(run, model.version, newest), view_version=trained_on.number)
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -62,13 +68,16 @@ def apply(run: Run, chosen: Plan) -> Report:
 
 
 def unscored(run: Run, chosen: Plan) -> DataFrame:
-    """The feature rows of the plan that belong to the population."""
+    """The feature rows of the plan that belong to the population, of the version of the view that the model was trained on.
+
+    The population speaks of the configuration's columns, which an older version may not have: there it is asked by key.
+    """
     from pyspark.sql import functions as F
 
-    _, feature_table = view_tables(run)
+    _, feature_table = versions.view_tables(run, versions.numbered(run, chosen.view_version))
     whole = chosen.after < 0
     rows = run.lake.read(feature_table, chosen.to) if whole else run.lake.changes(feature_table, chosen.after, chosen.to)
-    return rows.where(F.col("as_of") == F.lit(chosen.as_of)).where(F.expr(run.pipeline.population))
+    return versions.in_population(run, rows.where(F.col("as_of") == F.lit(chosen.as_of)), chosen.view_version)
 
 
 def predictions(run: Run, rows: DataFrame, version: int) -> DataFrame:
