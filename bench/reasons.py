@@ -61,7 +61,7 @@ def main() -> int:
         features = run.lake.read(view_tables(run)[1]).where(F.expr(run.pipeline.population))
         table = features.toArrow().to_pandas()
         local, seconds = renewed(models.local_model(version), Path(folder) / "model", table)
-        loaded, wording = load(local.path, local.digest), wording_of(run).of(local.columns)
+        loaded, wording = load(local.path, local.digest), wording_of(run, run.pipeline.features).of(local.columns)
         weeks = sorted(set(table["as_of"]))
         week = table[table["as_of"] == weeks[-1]].reset_index(drop=True)
         batches = {str(size): batch_cost(loaded, wording, week, size) for size in SIZES}
@@ -73,7 +73,7 @@ def main() -> int:
         }
         taken = protocol.interleaved(arms, 9, warm=2)
         told = explained(run, rows, local, wording).toArrow().to_pandas()
-        patterns = wording_of(run).patterns()
+        patterns = wording_of(run, run.pipeline.features).patterns()
         found = {
             "command": "python bench/reasons.py",
             "machine": machine,

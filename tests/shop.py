@@ -191,7 +191,7 @@ def second_delivery(landing: Path) -> None:
 
 # -- what a lake holds, read without Spark and without Penstock ----------------------------------------------------------
 
-WALL_CLOCK = {"scored_at", "updated_at", "decided_at", "finished_at", "taken_at", "expires_at", "seconds", "run_id"}
+WALL_CLOCK = {"created_at", "scored_at", "updated_at", "decided_at", "finished_at", "taken_at", "expires_at", "seconds", "run_id"}
 # A take-over begins with an empty commit, after which versions count on from a higher number.
 VERSIONS = {"_from_version", "_to_version"}
 # What Delta keeps in a MERGE's files for its change feed; no columns of the table.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VERBS = ("land", "features", "labels", "monitor", "train", "promote", "score", "publish")
 _ABOUT = {
     "land": "take new files from the landing folder, under the contract",
-    "features": "make tiles and feature rows",
+    "features": "search the catalogue of features; with --as-of: make tiles and feature rows",
     "labels": "mature the outcomes that are known by now",
     "monitor": "judge realised quality and drift, decide whether to train",
     "train": "train a candidate",
@@ -127,7 +127,7 @@ def _working(add: _Add) -> None:
     demo.add_argument("--weeks", type=int, default=14, metavar="N", help="weekly runs after the history (default: 14)")
     _staged(add("run", _stages, "the whole scheduled job: what is due, in order"))
     for verb in VERBS:
-        made = _staged(add(verb, _stages, _ABOUT[verb]), as_of=verb != "promote")
+        made = _staged(add(verb, _stages, _ABOUT[verb]), as_of=verb not in {"features", "promote"}, search=verb == "features")
         about = "behave as in a scheduled run: train only if the monitoring decided so, and let a refused candidate stop nothing"
         made.add_argument("--scheduled", action="store_true", help=about)
         if verb == "promote":
@@ -182,6 +182,12 @@ def _conf(commands: argparse._SubParsersAction[_Parser], common: _Parser) -> Non
     check.add_argument("pipeline", nargs="?", metavar="PIPELINE", help="this one alone, with its contract")
     schema = add("schema", _conf_schema, "print the JSON Schema of a kind of file, for an editor's completion")
     schema.add_argument("kind", nargs="?", choices=("pipeline", "settings", "contract"), default="pipeline")
+    diff = add(
+        "diff", _conf_diff, "name what changed between two configuration folders, and what of it breaks (exit code 3 when something does)"
+    )
+    diff.add_argument("before", type=Path, metavar="A", help="the folder as it was; `git worktree add ../before REVISION` makes one")
+    diff.add_argument("after", type=Path, metavar="B", help="the folder as it is")
+    diff.add_argument("--json", action="store_true", help="print the changes as JSON on standard output")
 
 
 def _init(add: _Add) -> None:
@@ -194,12 +200,26 @@ def _init(add: _Add) -> None:
     init.add_argument("--horizon", type=int, metavar="DAYS", help="days to look ahead (default: from the data's usual gap)")
 
 
-def _staged(parser: _Parser, *, as_of: bool = True) -> _Parser:
-    parser.add_argument("pipeline", metavar="PIPELINE")
+def _staged(parser: _Parser, *, as_of: bool = True, search: bool = False) -> _Parser:
+    if search:
+        parser.usage = (
+            "penstock features [TEXT] [--all-versions] [--json]\n       penstock features PIPELINE --as-of DATE [--dry-run] [--json]"
+        )
+        about = "with --as-of the pipeline whose rows are made; else words to search names, descriptions, owners and tags by"
+        parser.add_argument("pipeline", metavar="PIPELINE|TEXT", nargs="?", help=about)
+        parser.add_argument("--all-versions", action="store_true", help="search older versions of a column, too")
+    else:
+        parser.add_argument("pipeline", metavar="PIPELINE")
     parser.add_argument("--as-of", required=as_of, metavar="DATE", help="the day at whose midnight the run speaks, YYYY-MM-DD")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and change nothing")
     parser.add_argument("--json", action="store_true", help="print the result as JSON on standard output")
     return parser
+
+
+def _conf_diff(words: argparse.Namespace) -> int:
+    from penstock.orchestrate import conf_commands
+
+    return conf_commands.diff(words)
 
 
 def _stages(words: argparse.Namespace) -> int:
@@ -209,6 +229,12 @@ def _stages(words: argparse.Namespace) -> int:
     verbs = VERBS if verb == "run" else (verb,)
     if getattr(words, "approve", None) is not None:
         return commands.approve(words)
+    if words.command == "features" and words.as_of is None and not (words.dry_run or words.scheduled):
+        from penstock.orchestrate import catalog_commands
+
+        return catalog_commands.search(words)
+    if words.pipeline is None:
+        raise UsageError("PIPELINE", got="none", expected="the pipeline whose rows are made", next=f"penstock {verb} PIPELINE --as-of DATE")
     if words.as_of is None:
         raise UsageError("--as-of", got="none", expected="a day as YYYY-MM-DD", next=f"penstock {verb} {words.pipeline} --as-of DATE")
     if words.command == "plan" or words.dry_run:

@@ -56,6 +56,8 @@ class Run:
     code_version: str
     requested: bool = False
     """A person asked for this very stage (`penstock train`), so it does not wait for the monitoring's word."""
+    memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What was read once and holds for the whole run; who changes it in the lake takes it out."""
 
     @property
     def pipeline(self) -> Pipeline:

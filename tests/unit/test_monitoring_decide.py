@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -298,3 +299,15 @@ def test_a_drift_row_without_a_number_still_tells_its_state() -> None:
     (row,) = drift_rows([DriftFinding("x", ALL, DriftState.INSUFFICIENT, 10, 2000, reason="10 rows now")], "3")
     assert (row.name, row.value, row.state) == ("psi", None, "insufficient_data")
     assert json.loads(row.detail)["reason"] == "10 rows now"
+
+
+def test_a_model_of_another_definition_is_trained_anew_at_once_but_not_again_after_a_refusal() -> None:
+    outdated = replace(PRODUCTION, outdated="Version 3 was trained on version 1 of v, the configuration means version 2 of v.")
+    evidence = Evidence(cohorts=(), drift=(), attempts=(), horizon_days=30)
+    day = PROMOTED + timedelta(days=1)
+    found = decide(day, outdated, evidence, CONFIG)
+    assert (found.retrain, found.rule) == (Retrain.YES, "definition")
+    assert "version 2 of v" in found.reasons[0]
+    refused = replace(evidence, attempts=(Attempt(day, "refused"),))
+    assert decide(day + timedelta(days=7), outdated, refused, CONFIG).retrain == Retrain.NO
+    assert decide(day + timedelta(days=CONFIG.cooldown_days), outdated, refused, CONFIG).retrain == Retrain.YES

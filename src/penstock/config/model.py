@@ -64,12 +64,27 @@ Reasons = Annotated[
 ]
 """Templates of `penstock.config.reasons`, one or several: the first whose columns all have a value is used."""
 
+_VERSIONED = re.compile(r".*_v[0-9]+")
+
+
+class Described(Frozen):
+    """What people ask of a feature before they use it; no part of its meaning, so that a change of it makes no new version."""
+
+    description: str = ""
+    owner: str = ""
+    """Who answers for it; the view's owner for a column without one, the pipeline's for a view without one."""
+    tags: tuple[str, ...] = ()
+    """Words to find it by. A column has those of its view as well."""
+    restrictions: tuple[str, ...] = ()
+    """What it must not be used for, or needs leave for: `pii`, `not for pricing`. A column has those of its view as well."""
+
+
 AggregateFunction = Literal[
     "count", "sum", "mean", "min", "max", "std", "first", "last", "count_distinct", "days_since_last", "days_since_first", "active_days"
 ]
 
 
-class Aggregate(Frozen):
+class Aggregate(Described):
     """One aggregation of events. With `windows` it gives a column `NAME_WINDOW` each, without them one column `NAME` over all history."""
 
     name: Name
@@ -81,7 +96,6 @@ class Aggregate(Frozen):
     windows: tuple[Window, ...] = ()
     type: SqlType | None = None
     """Spark SQL type of sums (`decimal(18,3)` keeps money exact), minima, maxima, first and last; double when absent."""
-    description: str = ""
     reason: Reasons = ()
     """How a reason is worded that is about this column; made from the description and the value when absent."""
     reason_with: Name | None = None
@@ -97,13 +111,12 @@ class Aggregate(Frozen):
         return self
 
 
-class Derived(Frozen):
+class Derived(Described):
     """A column computed from the view's other columns, in the order given."""
 
     name: Name
     expression: Expression
     type: SqlType = "double"
-    description: str = ""
     reason: Reasons = ()
     reason_with: Name | None = None
 
@@ -115,7 +128,7 @@ class FeatureCheck(Frozen):
     holds: Expression
 
 
-class View(Frozen):
+class View(Described):
     """A feature view: one entity's events as tiles, and from them the features at any `as_of`."""
 
     name: Name
@@ -135,6 +148,8 @@ class View(Frozen):
 
     @model_validator(mode="after")
     def _names_fit(self) -> View:
+        if _VERSIONED.fullmatch(self.name):
+            raise ValueError(f"`name`: got {self.name}, expected one that does not end in _v and a number: versions' tables are named so")
         unknown = [a.when for a in self.aggregates if a.when and a.when not in self.events]
         if unknown:
             raise ValueError(f"`when` in {self.name}: got {', '.join(unknown)}, expected one of {', '.join(self.events)}")

@@ -7,11 +7,12 @@ whole hops is a merge of tiles. States are named `AGGREGATE__PART`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.config.load import digest_of
 from penstock.config.model import Aggregate, View
+from penstock.lake.expressions import names_in, normalised
 from penstock.lake.tables import Column
 
 EVENT_TIME = "__event_time"
@@ -144,13 +145,39 @@ def merged(output: Output, within: Callable[[int | None], str], days_since: str)
             return days_since.format(at=f"min({part('at')})")
 
 
-def definition(view: View, extra: Sequence[str] = ()) -> str:
-    """A digest of what the view's columns mean: not of descriptions, reasons, checks, or the order of keys in its file."""
-    meaning = view.model_dump(mode="json", exclude={"checks", "max_row_count_change"})
-    for entry in (*meaning["aggregates"], *meaning["derived"]):
-        for words in ("description", "reason", "reason_with"):
-            entry.pop(words, None)
-    return digest_of([meaning, list(extra)])
+def definition(view: View, timezone: str) -> str:
+    """A digest of what the view's rows mean.
+
+    Neither words for people, checks and names of events count, nor the order of columns or keys and the white space of
+    expressions: rows made under two files with the same digest are the same, by column name. Another digest for a view that
+    is there is another version of it, which costs a backfill: what is added here counts from then on for every lake.
+    """
+    return digest_of({"name": view.name, "timezone": timezone, **shared_meaning(view), "columns": column_meanings(view)})
+
+
+def shared_meaning(view: View) -> dict[str, str | int]:
+    """The keys of a view that every one of its columns depends on, without layout."""
+    return {
+        "source": view.source,
+        "entity": ", ".join(view.entity),
+        "event_time": view.event_time,
+        "availability_delay_days": view.availability_delay_days,
+        "where": normalised(view.where),
+    }
+
+
+def column_meanings(view: View) -> dict[str, str]:
+    """A digest of each feature column's own meaning, by name; a derived column's changes with those of the columns it names."""
+    found: dict[str, str] = {}
+    for output in outputs(view):
+        a = output.aggregate
+        when = normalised(view.events[a.when]) if a.when else None
+        kinds = [kind.replace(" ", "") for kind in (output.type, a.type or "double")]
+        found[output.name] = digest_of([a.name, a.function, normalised(a.of) if a.of else None, when, kinds, output.days])
+    for derived in view.derived:
+        named = {name: found[name] for name in names_in(derived.expression) if name in found}
+        found[derived.name] = digest_of([normalised(derived.expression), derived.type.replace(" ", ""), named])
+    return found
 
 
 def _squares(kind: str) -> str:

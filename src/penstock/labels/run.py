@@ -1,4 +1,8 @@
-"""The labels stage: cohorts that are due mature, new ones begin pending, and corrected files revise."""
+"""The labels stage: cohorts that are due mature, new ones begin pending, and corrected files revise.
+
+Outcomes are of the configuration's version of the view. When that is another than before, every cohort is looked at again:
+labels that turn out the same stay, matured ones that do not are revised.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from penstock import clock
-from penstock.features import asof
+from penstock.features import asof, versions
 from penstock.features.run import view_tables
 from penstock.labels import define
 from penstock.labels.mature import Cohort, affected, standing
@@ -19,10 +23,14 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+_EVER = (date.min, date.max)
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The cohorts to look at, at these table versions; `missing` are days whose files hold cohorts back."""
+    """The cohorts to look at, at these versions of the view and its tables; `missing` are days whose files hold cohorts back."""
 
+    view_version: int
     features: int
     tiles: int
     cohorts: tuple[Cohort, ...]
@@ -32,12 +40,13 @@ class Plan:
 
 def plan(run: Run) -> Plan:
     """Which cohorts are new, due, or touched by tiles that came since the labels were last made."""
+    number = versions.current(run).number
     tile_table, feature_table = view_tables(run)
     features, tiles = run.lake.version(feature_table), run.lake.version(tile_table)
     if features < 0:
-        return Plan(features, tiles, (), 0, ())
-    settled, cursor = _settled(run)
-    hops = _changed_hops(run, tile_table, cursor, tiles)
+        return Plan(number, features, tiles, (), 0, ())
+    settled, cursor = _settled(run, number)
+    hops = _EVER if settled and cursor is None else _changed_hops(run, tile_table, -1 if cursor is None else cursor, tiles)
     landed = landed_days(run)
     chosen, waiting, missing = [], 0, set[date]()
     for day in _cohort_days(run, feature_table, features):
@@ -48,7 +57,7 @@ def plan(run: Run) -> Plan:
         was = settled.get(day)
         if was != now.state or (was == "matured" and affected(day, run.pipeline.label, hops)):
             chosen.append(now)
-    return Plan(features, tiles, tuple(chosen), waiting, tuple(sorted(missing)))
+    return Plan(number, features, tiles, tuple(chosen), waiting, tuple(sorted(missing)))
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -65,6 +74,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     if not counts:
         return Report("labels", "nothing", _waiting(chosen, "no label changed"), inputs=inputs)
     span = {"_from_version": F.lit(0), "_to_version": F.lit(chosen.tiles), "run_id": F.lit(run.run_id)}
+    span["view_version"] = F.lit(chosen.view_version)
     done = run.lake.merge(table, changed.withColumns(span), [c for c in table.column_names if c not in table.key])
     run.progress.step("labels.merged", done.rows)
     text = ", ".join(f"{counts[state]:,} {state}" for state in ("pending", "matured", "revised", "censored") if counts.get(state))
@@ -102,22 +112,33 @@ def _cohort_days(run: Run, feature_table: tables.Table, version: int) -> list[da
     return sorted(clock.local_day(clock.from_epoch(row[0]), run.contract.timezone) for row in found)
 
 
-def _settled(run: Run) -> tuple[dict[date, str], int]:
-    """Each cohort's state in the table (a revised one counts as matured), and the tiles version of the last labelling."""
+def _settled(run: Run, view_version: int) -> tuple[dict[date, str], int | None]:
+    """Each cohort's state in the table (a revised one counts as matured), and the tiles version of the last labelling.
+
+    That is None unless the newest cohort is wholly of this version of the view: what another one made since has to be looked at
+    again, and its tiles count their own versions.
+    """
     from pyspark.sql import functions as F
 
     table = tables.labels(run.pipeline.name, run.key)
     if not run.lake.exists(table):
-        return {}, -1
+        return {}, None
     state = F.when(F.col("state") == "revised", "matured").otherwise(F.col("state"))
     rows = (
         run.lake.read(table)
         .groupBy(F.unix_micros("as_of").alias("at"))
-        .agg(F.max(state).alias("state"), F.max("_to_version").alias("to"))
+        .agg(
+            F.max(state).alias("state"),
+            F.max(F.when(F.col("view_version") == view_version, F.col("_to_version"))).alias("to"),
+            F.bool_and(F.col("view_version") == view_version).alias("own"),
+        )
         .collect()
     )
     days = {clock.local_day(clock.from_epoch(row["at"]), run.contract.timezone): row["state"] for row in rows}
-    return days, max((row["to"] for row in rows), default=-1)
+    newest = max(rows, key=lambda row: int(row["at"]), default=None)
+    if newest is None or not newest["own"]:
+        return days, None
+    return days, max(row["to"] for row in rows if row["to"] is not None)
 
 
 def _changed_hops(run: Run, tile_table: tables.Table, after: int, to: int) -> tuple[date, date] | None:

@@ -94,7 +94,7 @@ class Lake:
                     got=value,
                     expected=f"{detail.get(key)}, from which its rows were made",
                     left="Nothing was written",
-                    next="restore the definition, or give the view a new name",
+                    next="give the view a new name, or put back the table feature_catalog that listed its versions",
                 )
 
     def version(self, table: Table | str) -> int:

@@ -76,6 +76,23 @@ def check_expression(text: str) -> None:
             _check_word(token.strip("`"), called)
 
 
+def normalised(text: str) -> str:
+    """An expression without its layout: two texts that differ in white space between tokens alone give the same.
+
+    Nothing else is taken out: upper and lower case or a needless bracket stay, and are another text.
+    """
+    return " ".join(token for _, token in _tokens(text))
+
+
+def names_in(text: str) -> frozenset[str]:
+    """The words of an expression that may be columns, in lower case: not what is called, nor what stands in quotes for text."""
+    tokens = _tokens(text)
+    called = {i for i in range(len(tokens) - 1) if tokens[i + 1] == ("sign", "(")}
+    words = (token for i, (kind, token) in enumerate(tokens) if kind == "word" and i not in called)
+    quoted = (token.strip("`") for kind, token in tokens if kind == "quoted")
+    return frozenset(name.lower() for name in (*words, *quoted))
+
+
 def _tokens(text: str) -> list[tuple[str, str]]:
     tokens: list[tuple[str, str]] = []
     position = 0

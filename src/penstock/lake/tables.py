@@ -76,10 +76,15 @@ def files(source: str) -> Table:
     )
 
 
-def tiles(view: str, key: Sequence[Column], states: Sequence[Column]) -> Table:
-    """The whole state of an entity's local day, as known from `known_at` on."""
+def versioned(view: str, version: int) -> str:
+    """A view's name in the names of the tables of one of its versions; the first version's have the view's own."""
+    return view if version == 1 else f"{view}_v{version}"
+
+
+def tiles(view: str, key: Sequence[Column], states: Sequence[Column], version: int = 1) -> Table:
+    """The whole state of an entity's local day, as known from `known_at` on, under one version of the view."""
     return Table(
-        f"tiles_{view}",
+        f"tiles_{versioned(view, version)}",
         (*key, ("hop", "date"), ("known_at", "timestamp"), *states, *_SPAN),
         (*_names(key), "hop", "known_at"),
         "append",
@@ -87,10 +92,10 @@ def tiles(view: str, key: Sequence[Column], states: Sequence[Column]) -> Table:
     )
 
 
-def features(view: str, key: Sequence[Column], columns: Sequence[Column], definition: str) -> Table:
-    """Features of each entity at each `as_of`, as known then; never changed afterwards."""
+def features(view: str, key: Sequence[Column], columns: Sequence[Column], definition: str, version: int = 1) -> Table:
+    """Features of each entity at each `as_of`, as known then, under one version of the view; never changed afterwards."""
     return Table(
-        f"features_{view}",
+        f"features_{versioned(view, version)}",
         (*key, ("as_of", "timestamp"), *columns, *_SPAN),
         (*_names(key), "as_of"),
         "append",
@@ -99,9 +104,42 @@ def features(view: str, key: Sequence[Column], columns: Sequence[Column], defini
     )
 
 
+FEATURE_CATALOG = Table(
+    "feature_catalog",
+    (
+        ("view", "string"),
+        ("version", "int"),
+        ("column", "string"),
+        ("revision", "int"),
+        ("kind", "string"),
+        ("type", "string"),
+        ("description", "string"),
+        ("owner", "string"),
+        ("tags", "array<string>"),
+        ("restrictions", "array<string>"),
+        ("source", "string"),
+        ("source_columns", "array<string>"),
+        ("computed", "string"),
+        ("meaning", "string"),
+        ("definition", "string"),
+        ("declaration", "string"),
+        ("as_of", "timestamp"),
+        ("created_at", "timestamp"),
+        ("run_id", "string"),
+    ),
+    ("view", "version", "column", "revision"),
+    "append",
+    "features",
+)
+"""Every version of every view, a row a column. A version keeps its meaning; a revision of it has other words (owner, tags) only."""
+
+
 def labels(pipeline: str, key: Sequence[Column]) -> Table:
-    """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored."""
-    own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"))
+    """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored.
+
+    `_to_version` counts the versions of the tiles of `view_version`: another version of the view has tiles of its own.
+    """
+    own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"), ("view_version", "int"))
     return Table(f"labels_{pipeline}", (*key, ("as_of", "timestamp"), *own, *_SPAN), (*_names(key), "as_of"), "merge", "labels")
 
 

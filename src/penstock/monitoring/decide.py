@@ -23,6 +23,7 @@ from penstock.monitoring.performance import CohortPerformance, CohortState
 from penstock.monitoring.profile import ALL
 
 DRIFT, PERFORMANCE, CALIBRATION, LABEL_RATE = "drift", "performance", "calibration", "label_rate"
+DEFINITION = "definition"
 SCORE = "score"
 
 
@@ -44,6 +45,8 @@ class Production:
     version: str
     promoted: date
     reference: Reference
+    outdated: str = ""
+    """Why it cannot go on for long, in a sentence: its features are not those that the configuration means; empty when they are."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,12 @@ def decide(as_of: date, production: Production | None, evidence: Evidence, confi
 def _answer(
     as_of: date, production: Production, verdicts: Sequence[Verdict], evidence: Evidence, config: MonitoringConfig
 ) -> tuple[Retrain, str, tuple[str, ...]]:
+    if production.outdated:
+        # A person changed the definition and waits for the model: that it was promoted lately is no reason to wait, a refusal is.
+        until, why = _wait(as_of, production, evidence.attempts, config, since=as_of)
+        if as_of < until:
+            return Retrain.NO, DEFINITION, (f"{production.outdated} But {why}: no training before {until}.",)
+        return Retrain.YES, DEFINITION, (production.outdated,)
     deciding = [v for v in verdicts if v.action == "retrain"]
     fired = next((v.rule for v in deciding if v.state == "fires"), "")
     if fired:
@@ -174,9 +183,14 @@ def _answer(
     return Retrain.NO, "", ("No rule that may start a training holds.",)
 
 
-def _wait(as_of: date, production: Production, attempts: Sequence[Attempt], config: MonitoringConfig) -> tuple[date, str]:
-    """The first day on which a rule may start a training, and what it waits for. Attempts at `as_of` itself are this run's own."""
-    until = production.promoted + timedelta(days=config.cooldown_days)
+def _wait(
+    as_of: date, production: Production, attempts: Sequence[Attempt], config: MonitoringConfig, since: date | None = None
+) -> tuple[date, str]:
+    """The first day on which a rule may start a training, and what it waits for. Attempts at `as_of` itself are this run's own.
+
+    Without a refusal that is `since`, or the promotion's day plus the cool-down.
+    """
+    until = since or production.promoted + timedelta(days=config.cooldown_days)
     why = f"version {production.version} was promoted on {production.promoted}, less than {config.cooldown_days} days ago"
     refused = sorted(a.as_of for a in attempts if a.outcome == "refused" and production.promoted <= a.as_of < as_of)
     if refused:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from penstock import clock
-from penstock.features.run import view_tables
+from penstock.features import versions
 from penstock.lake import tables
 from penstock.monitoring import rows as told
 from penstock.monitoring.decide import Attempt, Decision, DriftLook, Evidence, Production, decide
@@ -29,7 +29,10 @@ _COHORTS = 26  # half a year of weekly cohorts; older ones decide nothing any mo
 
 @dataclass(frozen=True)
 class Plan:
-    """What to look at: the Production version, the newest `as_of` with features, and whether this `as_of` is decided already."""
+    """What to look at: the Production version, the newest `as_of` with features, and whether this `as_of` is decided already.
+
+    `newest` and `features` (a version of the feature table) speak of the version of the view that the model was trained on.
+    """
 
     version: int | None
     promoted: date | None
@@ -38,16 +41,21 @@ class Plan:
     features: int
     labels: int
     decided: str = ""
+    trained_on: int | None = None
+    """The version of the view that the model was trained on; None when its rows are not known, so that no input can be compared."""
+    outdated: str = ""
 
 
 def plan(run: Run) -> Plan:
     """The versions and the model. An `as_of` that has its decision is not looked at again: a decision stands."""
     from pyspark.sql import functions as F
 
-    _, feature_table = view_tables(run)
+    meant = versions.current(run)
+    model = run.services.models().production(run.pipeline.name)
+    own = None if model is None else versions.named_by(run, model.tags)
+    _, feature_table = versions.view_tables(run, own or meant)
     features, labels = run.lake.version(feature_table), run.lake.version(tables.labels(run.pipeline.name, run.key))
     decided = _decided(run)
-    model = run.services.models().production(run.pipeline.name)
     newest = None
     if features >= 0:
         known = run.lake.read(feature_table, features).where(F.col("as_of") <= F.lit(run.as_of))
@@ -55,7 +63,11 @@ def plan(run: Run) -> Plan:
         newest = None if at is None else clock.local_day(clock.from_epoch(at), run.contract.timezone)
     if model is None:
         return Plan(None, None, "", newest, features, labels, decided)
-    return Plan(model.version, _promoted(run, model.promotion), model.run_id, newest, features, labels, decided)
+    outdated = ""
+    if own is None or own.digest != meant.digest:
+        outdated = f"Version {model.version} was trained on {own or 'features of an unknown version'}, the configuration means {meant}."
+    comparable = None if own is None or features < 0 else own.number
+    return Plan(model.version, _promoted(run, model.promotion), model.run_id, newest, features, labels, decided, comparable, outdated)
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -109,8 +121,8 @@ def _evidence(run: Run, chosen: Plan) -> tuple[Evidence, list[tuple[Any, ...]]]:
     ]
     rows += [(*_head(run, r), int(k.model_version), run.run_id) for k in _kpis(run, chosen, came) for r in told.kpi_rows([k])]
     looks = _past_looks(run, chosen)
-    if chosen.version is not None and chosen.newest is not None:
-        findings = _drift(run, chosen)
+    if chosen.version is not None and chosen.newest is not None and chosen.trained_on is not None:
+        findings = _drift(run, chosen, chosen.trained_on)
         looks.append(DriftLook(run.day, str(chosen.version), findings))
         rows += [(*_head(run, r), chosen.version, run.run_id) for r in told.drift_rows(findings, str(chosen.version))]
     label = run.pipeline.label
@@ -140,8 +152,8 @@ def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
     joined = foresaw.join(outcome, on=key, how="inner")
     segments = list(run.pipeline.monitoring.segments)
     if segments:
-        _, feature_table = view_tables(run)
-        joined = joined.join(run.lake.read(feature_table, chosen.features).select(*key, *segments), on=key, how="left")
+        # Segments are columns that the configuration names, whatever the model was trained on.
+        joined = joined.join(versions.rows(run, versions.current(run)).select(*key, *segments), on=key, how="left")
     return _counted(run, joined, "label", *segments)
 
 
@@ -199,15 +211,18 @@ def _newest_list(run: Run, chosen: Plan) -> pd.DataFrame | None:
     return _counted(run, own.join(own.agg(F.max("as_of").alias("as_of")), on="as_of", how="inner"))
 
 
-def _drift(run: Run, chosen: Plan) -> tuple[DriftFinding, ...]:
-    """The newest cohort's features, and the newest scores of this version, against the profile kept with the model."""
+def _drift(run: Run, chosen: Plan, view_version: int) -> tuple[DriftFinding, ...]:
+    """The newest cohort's features, and the newest scores of this version, against the profile kept with the model.
+
+    The features are of the version of the view that the model was trained on: another version's values mean something else.
+    """
     from pyspark.sql import functions as F
 
     profile = from_json(run.services.models().read_text(chosen.mlflow_run, PROFILE))
-    _, feature_table = view_tables(run)
+    _, feature_table = versions.view_tables(run, versions.numbered(run, view_version))
     assert chosen.newest is not None
     newest = F.col("as_of") == F.lit(run.instant(chosen.newest))
-    population = run.lake.read(feature_table, chosen.features).where(newest).where(F.expr(run.pipeline.population))
+    population = versions.in_population(run, run.lake.read(feature_table, chosen.features).where(newest), view_version)
     counted = count_frame(_only(profile, scores=False), population).collect()
     table = tables.predictions(run.pipeline.name, run.key)
     if run.lake.exists(table):
@@ -250,7 +265,7 @@ def _production(run: Run, chosen: Plan) -> Production | None:
     if chosen.version is None or chosen.promoted is None:
         return None
     reference = reference_from_json(run.services.models().read_text(chosen.mlflow_run, REFERENCE))
-    return Production(str(chosen.version), chosen.promoted, reference)
+    return Production(str(chosen.version), chosen.promoted, reference, chosen.outdated)
 
 
 def _decisions(run: Run) -> DataFrame | None:

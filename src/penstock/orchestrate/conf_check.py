@@ -107,7 +107,7 @@ def _shared_views(whole: Sequence[Configuration]) -> Iterator[str]:
     for one in whole:
         view = one.pipeline.features
         other = first.setdefault(view.name, one)
-        if definition(view) != definition(other.pipeline.features):
+        if definition(view, one.contract.timezone) != definition(other.pipeline.features, other.contract.timezone):
             at = f"pipelines/{one.pipeline.name}.yml: features.name"
             yield f"{at}: got {view.name}, which pipelines/{other.pipeline.name}.yml defines otherwise; expected another name or the same view"
 

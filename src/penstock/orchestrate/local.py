@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from penstock import clock
 from penstock.errors import PenstockError, RefusedError, UsageError
-from penstock.features.run import view_tables
+from penstock.features import versions
 from penstock.lake import lease, ledger, tables
 from penstock.orchestrate import dag
 from penstock.stage import Report, Run
@@ -94,7 +94,8 @@ def _appended(run: Run, kind: str) -> list[tables.Table]:
 
         return list(source_tables(run.contract, source))
     if kind == "view":
-        return list(view_tables(run))
+        listed = {v.number: v for v in (*versions.known(run), versions.current(run))}
+        return [tables.FEATURE_CATALOG, *(table for version in listed.values() for table in versions.view_tables(run, version))]
     return [tables.METRICS, tables.DECISIONS, tables.ALERTS, tables.predictions(run.pipeline.name, run.key)]
 
 

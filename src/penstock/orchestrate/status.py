@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from penstock import clock, wiring
+from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.progress import Silent
 from penstock.stage import Run
 
 if TYPE_CHECKING:
+    from penstock.training.records import Version
     from penstock.wiring import House
 
 _RUNS = 5
@@ -51,7 +53,7 @@ def collect(home: House) -> Status:
     _, feature_table = view_tables(run)
     predictions = tables.predictions(name, run.key)
     runs, alerts = _last_runs(run), _alerts(run)
-    unscored = unscored_rows(run, production.version if production else None)
+    unscored = unscored_rows(run, production)
     return Status(
         pipeline=name,
         production_version=production.version if production else None,
@@ -141,17 +143,23 @@ def _newest_day(run: Run, table: tables.Table) -> str | None:
     return None if at is None else str(clock.local_day(clock.from_epoch(at), run.contract.timezone))
 
 
-def unscored_rows(run: Run, version: int | None) -> int | None:
-    """Rows of the newest `as_of` in the population that a version has not scored; None while there is no version or no row."""
+def unscored_rows(run: Run, model: Version | None) -> int | None:
+    """Rows of the newest `as_of` in the population that a version has not scored, of the features that it was trained on.
+
+    None while there is no version or no such row.
+    """
     from pyspark.sql import functions as F
 
-    _, feature_table = view_tables(run)
-    if version is None or not run.lake.exists(feature_table):
+    trained_on = None if model is None else versions.named_by(run, model.tags)
+    if model is None or trained_on is None:
+        return None
+    _, feature_table = versions.view_tables(run, trained_on)
+    if not all(run.lake.exists(table) for table in (feature_table, view_tables(run)[1])):
         return None
     rows = run.lake.read(feature_table)
-    newest = rows.join(rows.agg(F.max("as_of").alias("as_of")), on="as_of", how="inner").where(F.expr(run.pipeline.population))
+    newest = versions.in_population(run, rows.join(rows.agg(F.max("as_of").alias("as_of")), on="as_of", how="inner"), trained_on.number)
     predictions = tables.predictions(run.pipeline.name, run.key)
     if not run.lake.exists(predictions):
         return newest.count()
-    scored = run.lake.read(predictions).where(F.col("model_version") == version)
+    scored = run.lake.read(predictions).where(F.col("model_version") == model.version)
     return newest.join(scored, on=[*(name for name, _ in run.key), "as_of"], how="left_anti").count()

@@ -135,7 +135,8 @@ def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> tuple[PublishRepo
     client = run.services.redis()
     job = run.jobs["pipeline"]
     run.progress.step("publish.began", facts.count)
-    coder = reasons.Coder(wording_of(run).patterns()) if reasoned else None
+    # Sentences of an older version of the view that is still scored may not be among these: they travel as text.
+    coder = reasons.Coder(wording_of(run, run.pipeline.features).patterns()) if reasoned else None
     values = _rows(rows, latest.key, chosen, config.digits, coder)
     # The floor is asked for now: a publisher that slept through another's lease must lose, also against an empty Redis.
     fence, floor = run.leases[job].number, newest_number(run.lake, job)

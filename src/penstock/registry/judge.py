@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from penstock.features import versions
+from penstock.features.versions import ViewVersion
 from penstock.registry import gates
 from penstock.registry.card import CardFacts
 from penstock.registry.gates import Champion, Check, Judged, Verdict
@@ -15,7 +19,8 @@ from penstock.scoring.run import score_rows
 from penstock.stage import Run
 from penstock.training import dataset, evaluate
 from penstock.training.acting import acting_on
-from penstock.training.records import InputTable, TrainedRun
+from penstock.training.featured import CHECKS
+from penstock.training.records import InputTable, TrainedRun, Version
 from penstock.training.rows import Rows, labelled_rows
 from penstock.worth import ListWorth
 
@@ -43,8 +48,7 @@ def verdicts(run: Run, candidate: TrainedRun, found: Evidence) -> tuple[Verdict,
     judged = Judged(rows.label, found.deployed, rows.entity)
     heuristics = evaluate.baseline_scores(rows, run.pipeline.training.baselines)
     segments = evaluate.segments_of(rows.frame, run.pipeline.training.segments)
-    # The rows were only written because every check held; a view without checks has shown nothing.
-    checks = [Check(check["name"], True) for check in json.loads(run.services.models().read_text(candidate.run_id, "feature_checks.json"))]
+    checks = [Check(check["name"], check.get("passed")) for check in json.loads(run.services.models().read_text(candidate.run_id, CHECKS))]
     return (
         gates.is_deployable(found.kept, found.deployed, config),
         gates.features_are_checked(checks),
@@ -63,30 +67,56 @@ def acting(run: Run, found: Evidence) -> ListWorth | None:
 
 
 def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidence:
-    """Read the holdout again and score it, with the model as it comes back from the store."""
+    """Read the holdout again and score it, with the model as it comes back from the store.
+
+    The champion scores the rows that its own version of the view has for the same (entity, `as_of`). Where it has none, or
+    the version is not known, it has no score: the gates then say that they do not know.
+    """
     models = run.services.models()
-    holdout = dataset.labelled(run, record.features, record.labels, record.holdout_days)
+    judged_on = versions.of_model(run, "the candidate", candidate.tags)
+    holdout = dataset.labelled(run, record.features, record.labels, record.holdout_days, view=judged_on)
     key = [*run.key, ("as_of", "timestamp")]
     names = [name for name, _ in key]
 
-    def scored(frame: DataFrame, model: LocalModel, name: str) -> DataFrame:
-        return frame.join(score_rows(holdout, key, model).withColumnRenamed("score", name), on=names, how="left")
+    def scored(frame: DataFrame, rows: DataFrame, model: LocalModel, name: str) -> DataFrame:
+        return frame.join(score_rows(rows, key, model).withColumnRenamed("score", name), on=names, how="left")
 
-    frame = scored(holdout, models.local_model(candidate), "__candidate")
+    frame = scored(holdout, holdout, models.local_model(candidate), "__candidate")
     production = models.production(run.pipeline.name)
-    if production is not None:
-        frame = scored(frame, models.local_model(production), "__champion")
+    own = None if production is None else _champion_rows(run, production, judged_on, holdout, record.holdout_days)
+    if production is not None and own is not None:
+        frame = scored(frame, own, models.local_model(production), "__champion")
     rows = labelled_rows(frame.toArrow().to_pandas(), key=run.pipeline.features.entity)
     kept = np.asarray(json.loads(models.read_text(candidate.run_id, dataset.SCORES)), dtype=np.float64)
     if dataset.rows_digest(rows.frame["as_of"].tolist(), rows.entity.tolist()) != record.rows_digest:
         kept = np.empty(0)  # other rows than those judged in training: deployability is then not known
-    champion = Champion(str(production.version), rows.frame["__champion"].to_numpy(dtype=np.float64)) if production else None
+    champion = None
+    if production is not None:
+        unknown = f"the rows of the features that it was trained on ({production.tags.get(versions.TAG, 'no tag')}) are not known here"
+        score = None if own is None else rows.frame["__champion"].to_numpy(dtype=np.float64)
+        champion = Champion(str(production.version), score, "" if own is not None else unknown)
     return Evidence(rows, kept, rows.frame["__candidate"].to_numpy(dtype=np.float64), champion)
+
+
+def _champion_rows(run: Run, production: Version, judged_on: ViewVersion, holdout: DataFrame, days: Sequence[date]) -> DataFrame | None:
+    """The rows that the champion scores: the holdout itself, or those of its own version of the view on the holdout's days."""
+    from pyspark.sql import functions as F
+
+    own = versions.named_by(run, production.tags)
+    if own is None:
+        return None
+    if own.digest == judged_on.digest:
+        return holdout
+    _, table = versions.view_tables(run, own)
+    if not run.lake.exists(table):
+        return None
+    return run.lake.read(table).where(F.col("as_of").isin([F.lit(run.instant(day)) for day in days]))
 
 
 def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout: Evidence, found: tuple[Verdict, ...]) -> CardFacts:
     """What the model card says."""
     pipeline = run.pipeline
+    _, feature_table = versions.view_tables(run, versions.of_model(run, "the candidate", candidate.tags))
     return CardFacts(
         pipeline=pipeline.name,
         question=pipeline.purpose.question,
@@ -101,7 +131,7 @@ def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout:
         params=dict(candidate.params),
         calibration=pipeline.training.calibration.method,
         features=run.services.models().local_model(candidate).columns,
-        tables=[InputTable(f"features_{pipeline.features.name}", record.features), InputTable(f"labels_{pipeline.name}", record.labels)],
+        tables=[InputTable(feature_table.name, record.features), InputTable(f"labels_{pipeline.name}", record.labels)],
         trained_on=f"{record.train_rows} rows of {len(record.train_days)} cohorts, {record.train_days[0]} to {record.train_days[-1]}",
         judged_on=f"{record.holdout_rows} rows of {len(record.holdout_days)} cohorts, {record.holdout_days[0]} to {record.holdout_days[-1]}",
         overall=evaluate.evaluate(holdout.rows.label, holdout.deployed),

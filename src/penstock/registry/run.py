@@ -14,6 +14,7 @@ from typing import Any
 
 from penstock import clock
 from penstock.errors import RefusedError, UsageError
+from penstock.features import versions
 from penstock.lake import tables
 from penstock.registry import gates, judge
 from penstock.registry.card import card
@@ -65,10 +66,14 @@ def plan(run: Run) -> Plan:
     last, judged = _recorded(run)
     newest = run.services.models().newest_run(run.pipeline.name, str(run.day))
     approval = run.settings.promotion.approval
+    meant = versions.current(run)
     if newest is None:
         return Plan(None, "", approval, last, "no candidate")
     if newest.run_id in judged:
         return Plan(None, "", approval, last, "no new candidate")
+    if newest.tags.get(versions.TAG) != meant.tag:
+        told = newest.tags.get(versions.TAG, "features of an unknown version")
+        return Plan(None, "", approval, last, f"the newest candidate was trained on {told}, the configuration means {meant.tag}")
     return Plan(newest.run_id, newest.tags["penstock.training_id"], approval, last)
 
 
@@ -86,7 +91,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     run.progress.step("promote.judged")
     models.add_texts(candidate.run_id, {"verdicts.json": json.dumps([asdict(v) for v in verdicts], indent=1)})
     passed = gates.all_passed(verdicts)
-    version = models.register(run.pipeline.name, candidate, _tags(run, record, chosen)) if passed else None
+    version = models.register(run.pipeline.name, candidate, _tags(run, candidate, record, chosen)) if passed else None
     if version is not None:
         models.add_texts(candidate.run_id, {"model_card.md": card(judge.card_facts(run, candidate, record, evidence, verdicts))})
         run.progress.step("promote.registered")
@@ -163,9 +168,10 @@ def _previous(run: Run) -> Version:
     return found
 
 
-def _tags(run: Run, record: dataset.Record, chosen: Plan) -> Mapping[str, str]:
-    feature_table = tables.features(run.pipeline.features.name, run.key, (), "").name
+def _tags(run: Run, candidate: TrainedRun, record: dataset.Record, chosen: Plan) -> Mapping[str, str]:
+    feature_table = versions.view_tables(run, versions.of_model(run, "the candidate", candidate.tags))[1].name
     return {
+        versions.TAG: candidate.tags[versions.TAG],
         "penstock.as_of": str(record.as_of),
         "penstock.data": f"{feature_table}@{record.features}, labels_{run.pipeline.name}@{record.labels}",
         "penstock.gates": "passed",

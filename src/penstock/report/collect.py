@@ -106,7 +106,7 @@ def gather(run: Run) -> Gathered:
         scores=_read(run, tables.predictions(run.pipeline.name, run.key), _scores),
         alerts=_read(run, tables.ALERTS, _alerts(max((d["day"] for d in decisions if d["kind"] == "retrain"), default=None))),
         models=models,
-        unscored=unscored_rows(run, models.production.version if models.production else None),
+        unscored=unscored_rows(run, models.production),
         code_version=run.code_version,
     )
 

@@ -33,6 +33,8 @@ class Plan:
     to: int
     backfill: bool
     reason: str = ""
+    view_version: int = 1
+    """The version of the view that the model was trained on, and whose rows alone it scores."""
 
     @property
     def empty(self) -> bool:
@@ -40,13 +42,15 @@ class Plan:
         return bool(self.reason)
 
 
-def decide(version: int | None, promotion: int, newest_features: datetime | None, to: int, scored: Scored) -> Plan:
-    """The plan for one run. `newest_features` is the newest `as_of` with features, not after the run's."""
+def decide(
+    version: int | None, promotion: int, newest_features: datetime | None, to: int, scored: Scored, *, view_version: int = 1
+) -> Plan:
+    """The plan for one run. `newest_features` is the newest `as_of` with features of the model's version of the view, not after the run's."""
     if version is None:
         return Plan(None, 0, None, -1, to, False, "no Production model yet")
     if newest_features is None:
-        return Plan(version, promotion, None, -1, to, False, "no feature rows yet")
+        return Plan(version, promotion, None, -1, to, False, "no feature rows yet", view_version)
     backfill = scored.newest is not None and newest_features < scored.newest
     if scored.cursor >= to:
-        return Plan(version, promotion, newest_features, scored.cursor, to, backfill, "no unscored rows")
-    return Plan(version, promotion, newest_features, scored.cursor, to, backfill)
+        return Plan(version, promotion, newest_features, scored.cursor, to, backfill, "no unscored rows", view_version)
+    return Plan(version, promotion, newest_features, scored.cursor, to, backfill, "", view_version)

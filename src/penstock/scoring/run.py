@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from penstock import clock
 from penstock.config.reasons import subjects
+from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.landing.freshness import require_fresh
@@ -21,20 +22,26 @@ if TYPE_CHECKING:
 
     from pyspark.sql import Column, DataFrame
 
+    from penstock.config.model import View
     from penstock.training.records import LocalModel
 
 _SALTED = 1_000_000
 
 
 def plan(run: Run) -> Plan:
-    """What is unscored. The Production version is resolved here, once, and stays for the run."""
+    """What is unscored. The Production version is resolved here, once, and stays for the run.
+
+    Raises RefusedError when the rows of the version of the view that it was trained on are not known.
+    """
     require_fresh(run)
-    _, feature_table = view_tables(run)
-    to = run.lake.version(feature_table)
     model = run.services.models().production(run.pipeline.name)
+    if model is None:
+        return decide(None, 0, None, run.lake.version(view_tables(run)[1]), Scored(-1, None))
+    trained_on = versions.of_model(run, f"version {model.version} of {run.pipeline.name}", model.tags)
+    _, feature_table = versions.view_tables(run, trained_on)
+    to = run.lake.version(feature_table)
     newest = _newest(run, feature_table) if to >= 0 else None
-    version = model.version if model else None
-    return decide(version, model.promotion if model else 0, newest, to, _scored(run, version, newest))
+    return decide(model.version, model.promotion, newest, to, _scored(run, model.version, newest), view_version=trained_on.number)
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -50,7 +57,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     model = models.local_model(models.version(run.pipeline.name, chosen.version))
     why_none = read_explanation(model.path).why_none
     # A backfill is never published, and what is not published needs no reasons.
-    wording = None if why_none or chosen.backfill else wording_of(run).of(model.columns)
+    wording = None if why_none or chosen.backfill else wording_of(run, versions.numbered(run, chosen.view_version).view).of(model.columns)
     scored = explained(run, rows, model, wording)
     columns = {
         "model_version": F.lit(chosen.version),
@@ -71,18 +78,21 @@ def apply(run: Run, chosen: Plan) -> Report:
 
 
 def unscored(run: Run, chosen: Plan) -> DataFrame:
-    """The feature rows of the plan that belong to the population."""
+    """The feature rows of the plan that belong to the population, of the version of the view that the model was trained on.
+
+    The population speaks of the configuration's columns, which an older version may not have: there it is asked by key.
+    """
     from pyspark.sql import functions as F
 
-    _, feature_table = view_tables(run)
+    _, feature_table = versions.view_tables(run, versions.numbered(run, chosen.view_version))
     whole = chosen.after < 0
     rows = run.lake.read(feature_table, chosen.to) if whole else run.lake.changes(feature_table, chosen.after, chosen.to)
-    return rows.where(F.col("as_of") == F.lit(chosen.as_of)).where(F.expr(run.pipeline.population))
+    return versions.in_population(run, rows.where(F.col("as_of") == F.lit(chosen.as_of)), chosen.view_version)
 
 
-def wording_of(run: Run) -> Wording:
-    """The words for this pipeline's reasons, from the metadata of its features; nothing personal is in them."""
-    return Wording(subjects(run.pipeline.features, [c.name for c in run.contract.columns if c.is_personal]))
+def wording_of(run: Run, view: View) -> Wording:
+    """The words for reasons, from the metadata of a view's features; nothing personal is in them."""
+    return Wording(subjects(view, [c.name for c in run.contract.columns if c.is_personal]))
 
 
 def explained(run: Run, rows: DataFrame, model: LocalModel, wording: Wording | None) -> DataFrame:

@@ -9,7 +9,8 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from penstock.config.load import digest_of
-from penstock.features.run import view_tables
+from penstock.features import versions
+from penstock.features.versions import ViewVersion
 from penstock.lake import tables
 from penstock.stage import Run
 
@@ -56,14 +57,16 @@ def record_from_json(text: str) -> Record:
     return Record(**(found | {"as_of": date.fromisoformat(found["as_of"])}))
 
 
-def labelled(run: Run, features: int, labels: int, days: Sequence[date] | None = None) -> DataFrame:
+def labelled(run: Run, features: int, labels: int, days: Sequence[date] | None = None, *, view: ViewVersion | None = None) -> DataFrame:
     """Key, `as_of`, the view's columns and `label` of every row whose outcome was known by the run's `as_of`.
 
+    The rows are of version `view` of the run's view, the configuration's when absent.
     Decimals leave as doubles: the model computes with doubles anyway, and both paths must see the same value.
     """
     from pyspark.sql import functions as F
 
-    _, feature_table = view_tables(run)
+    version = view or versions.current(run)
+    _, feature_table = versions.view_tables(run, version)
     label_table = tables.labels(run.pipeline.name, run.key)
     known = F.col("state").isin("matured", "revised") & (F.col("matured_at") <= F.lit(run.as_of)) & F.col("label").isNotNull()
     outcome = run.lake.read(label_table, labels).where(known).select(*label_table.key, "label")
@@ -72,7 +75,7 @@ def labelled(run: Run, features: int, labels: int, days: Sequence[date] | None =
         for n, kind in feature_table.columns
         if not n.startswith("_") and n != "run_id"
     ]
-    rows = run.lake.read(feature_table, features).select(*columns)
+    rows = versions.rows(run, version, features).select(*columns)
     if days is not None:
         rows = rows.where(F.col("as_of").isin([F.lit(run.instant(day)) for day in days]))
     return rows.join(outcome, on=list(label_table.key), how="inner")

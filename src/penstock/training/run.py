@@ -11,7 +11,7 @@ import numpy as np
 
 from penstock import clock, metrics
 from penstock.config.load import digest_of
-from penstock.features import spec
+from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.monitoring.decide import Reference
@@ -21,6 +21,7 @@ from penstock.stage import Report, Run
 from penstock.training import dataset, evaluate, plots
 from penstock.training.acting import acting_on, kpi_metrics, profit_by_share
 from penstock.training.explain import explain
+from penstock.training.featured import feature_facts
 from penstock.training.fit import Fitted, fit
 from penstock.training.inputs import from_pandas
 from penstock.training.records import InputTable, TrainingFacts
@@ -51,11 +52,11 @@ def plan(run: Run) -> Plan:
     if not wanted:
         return Plan(False, reason)
     _, feature_table = view_tables(run)
-    versions = run.lake.version(feature_table), run.lake.version(tables.labels(run.pipeline.name, run.key))
+    read = run.lake.version(feature_table), run.lake.version(tables.labels(run.pipeline.name, run.key))
     meaning = [run.pipeline.training.model_dump(mode="json"), run.pipeline.label.model_dump(mode="json"), run.pipeline.population]
     meaning += [run.pipeline.purpose.worth.model_dump(mode="json")] if run.pipeline.purpose.worth else []  # it decides which list is logged
-    identity = [run.pipeline.name, str(run.day), *versions, spec.definition(run.pipeline.features), meaning]
-    return Plan(True, reason, *versions, training_id=f"{run.day:%Y%m%d}-{digest_of(identity)}")
+    identity = [run.pipeline.name, str(run.day), *read, versions.current(run).digest, meaning]
+    return Plan(True, reason, *read, training_id=f"{run.day:%Y%m%d}-{digest_of(identity)}")
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -156,6 +157,7 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
     numbers |= {f"segment.{e.subject.replace('=', '.')}.auc": e.auc.value for e in segments if e.auc.value is not None}
     numbers |= kpi_metrics(acting_on(run.pipeline, test, score))
     trials = [{**t.params, "auc": t.auc} for t in fitted.searched.trials]
+    trained_on = versions.current(run)
     feature_table, label_table = view_tables(run)[1].name, tables.labels(run.pipeline.name, run.key).name
     return TrainingFacts(
         pipeline=run.pipeline.name,
@@ -170,8 +172,8 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
             **fitted.searched.best,
         },
         metrics=numbers,
-        tables=(InputTable(feature_table, chosen.features, spec.definition(run.pipeline.features)), InputTable(label_table, chosen.labels)),
-        tags={"penstock.as_of": str(run.day), "penstock.reason": chosen.reason, "penstock.configuration": run.configuration.digest},
+        tables=(InputTable(feature_table, chosen.features, trained_on.digest), InputTable(label_table, chosen.labels)),
+        tags=_tags(run, chosen, trained_on.tag),
         texts={
             dataset.RECORD: record.to_json(),
             REFERENCE: reference_to_json(_reference(test, score)),
@@ -181,12 +183,17 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
             "evaluation/segments.csv": evaluate.table(segments).to_csv(index=False),
             "evaluation/heuristics.csv": evaluate.table(list(heuristics.values())).to_csv(index=False),
             "search/trials.json": json.dumps(trials, default=str, indent=1),
-            "feature_checks.json": json.dumps([check.model_dump() for check in run.pipeline.features.checks], indent=1),
+            **feature_facts(run, chosen.features, (*record.train_days, *record.holdout_days), fitted.inputs.names),
         },
         figures={f"plots/{name}.png": figure for name, figure in plots.plots(test.label, score, importances=importances).items()},
         code_version=run.code_version,
         explanation=explain(fitted.model, fitted.inputs, from_pandas(train.frame, fitted.inputs)),
     )
+
+
+def _tags(run: Run, chosen: Plan, trained_on: str) -> dict[str, str]:
+    about = {"penstock.as_of": str(run.day), "penstock.reason": chosen.reason, "penstock.configuration": run.configuration.digest}
+    return about | {versions.TAG: trained_on}
 
 
 def _days(numbers: tuple[int, ...]) -> tuple[date, ...]:
