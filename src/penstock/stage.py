@@ -56,6 +56,8 @@ class Run:
     code_version: str
     requested: bool = False
     """A person asked for this very stage (`penstock train`), so it does not wait for the monitoring's word."""
+    candidate: str | None = None
+    """The candidate of the newest training that a person wants judged in place of the one that training chose."""
 
     @property
     def pipeline(self) -> Pipeline:

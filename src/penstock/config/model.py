@@ -227,6 +227,7 @@ class Pipeline(Frozen):
             "training.segments": [s.column for s in self.training.segments],
             "training.features": list(self.training.features or ()),
             "training.exclude": list(self.training.exclude),
+            "training.candidates": [name for c in self.training.candidates for name in c.features or ()],
             "monitoring.segments": list(self.monitoring.segments),
         }
         unknown = [f"{where}: {name}" for where, names in named.items() for name in names if name not in columns]
