@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
 from functools import partial
 from pathlib import Path
 
@@ -14,9 +15,12 @@ import pytest
 import skops.io
 from matplotlib.figure import Figure
 
-from penstock.errors import RefusedError, ServiceError
+from penstock.errors import RefusedError, ServiceError, UsageError
+from penstock.orchestrate.candidates import collect
 from penstock.registry.store import ModelStore
 from penstock.training.artefact import MODEL_FILE, model_digest
+from penstock.training.compare import COMPARISON, Contender, to_json
+from penstock.training.dataset import RECORD, Record
 from penstock.training.fit import Fitted, fit
 from penstock.training.records import InputTable, TrainedRun, TrainingFacts, TrialFacts
 from penstock.training.rows import labelled_rows
@@ -175,6 +179,26 @@ def test_trials_and_other_candidates_are_runs_nested_in_the_training(store: Mode
     assert store.candidates("nested", run) == candidates
     store.log_training(several(fitted, "nested"))
     assert len(nested(store, "nested")) == 10
+
+
+def test_the_command_candidates_reads_the_newest_training_and_knows_its_versions(store: ModelStore, fitted: Fitted) -> None:
+    with pytest.raises(UsageError, match="candidates of compared: got no finished training"):
+        collect(store, "compared", 0.95)
+    record = Record("compared", date(2011, 8, 29), 7, 3, (date(2011, 6, 6),), (date(2011, 7, 25),), 900, 400, "digest", notes=("Cut.",))
+    contenders = (Contender("candidate", "a", chosen=True, fold_auc=0.72), Contender("candidate", "b", fold_auc=0.71))
+    given = several(fitted, "compared")
+    run = store.log_training(replace(given, texts={RECORD: record.to_json(), COMPARISON: to_json(contenders)}))
+    other = store.candidates("compared", run)["b"]
+    store.register("compared", other, {})
+    store.set_staging("compared", 1)
+    found = collect(store, "compared", 0.95)
+    assert (found.training_id, found.as_of, found.holdout_rows, found.notes) == ("t1", "2011-08-29", 400, ("Cut.",))
+    assert found.contenders == contenders
+    assert [(s.candidate, s.run_id, s.version, s.stage) for s in found.standings] == [
+        ("a", run.run_id, None, ""),
+        ("b", other.run_id, 1, "staging"),
+    ]
+    assert found.production_version is None
 
 
 def test_another_candidate_registers_and_loads_like_the_chosen_one(store: ModelStore, fitted: Fitted) -> None:

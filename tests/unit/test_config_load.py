@@ -137,6 +137,19 @@ def test_all_faults_of_all_files_are_told_at_once(conf: Path) -> None:
     assert len(found) == len(expected), found
 
 
+def test_a_key_in_a_list_is_set_by_its_place_and_the_file_s_other_keys_stay(conf: Path) -> None:
+    before = load(conf, "local", "churn").pipeline.training.candidates
+    found = load(conf, "local", "churn", ["pipeline.training.candidates.1.params.max_iter=7"]).pipeline.training.candidates
+    assert found[0] == before[0]
+    assert found[1] == before[1].model_copy(update={"params": {"max_iter": 7}})
+
+
+@pytest.mark.parametrize("key", ["candidates.2", "candidates.first", "candidates.2.name", "candidates.x.name"])
+def test_a_place_that_a_list_does_not_have_is_a_fault(conf: Path, key: str) -> None:
+    (fault,) = faults(conf, f"pipeline.training.{key}=x")
+    assert fault.startswith(f"--set pipeline.training.{key}: got no such place in a list")
+
+
 @pytest.mark.parametrize("horizon", [-30, 0, 1.5, "a month", None, 100_000])
 def test_a_horizon_that_is_no_number_of_days_is_refused(conf: Path, horizon: object) -> None:
     (fault,) = broken(conf, put("label.horizon_days", horizon))
