@@ -12,7 +12,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.pipeline import Pipeline
 
 from penstock import metrics
-from penstock.errors import ConfigError
+from penstock.errors import ConfigError, RefusedError
 from penstock.training.artefact import load, model_digest, require_known_types, write_inputs
 from penstock.training.fit import Fitted, best_of, fit, fit_candidates
 from penstock.training.rows import labelled_rows
@@ -151,9 +151,15 @@ def test_a_model_is_saved_without_pickle_and_scores_bit_for_bit_alike_when_loade
 
 
 @pytest.mark.parametrize(("library", "candidate"), [("xgboost", XGBOOST), ("lightgbm", LIGHTGBM)])
-def test_a_library_that_is_not_installed_is_a_fault_with_the_command(
-    library: str, candidate: dict[str, object], monkeypatch: pytest.MonkeyPatch
+def test_a_library_that_is_not_installed_is_told_with_the_command_in_training_and_in_scoring(
+    library: str, candidate: dict[str, object], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(sys.modules, library, None)
+    (one,) = fitted(candidate)
+    skops.io.dump(one.model, tmp_path / "model.skops")
+    write_inputs(tmp_path, one.inputs)
+    for name in [name for name in sys.modules if name.split(".")[0] == library]:
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(RefusedError, match=f"a model of {library}, which is not installed here"):
+        load(tmp_path, model_digest(tmp_path))
     with pytest.raises(ConfigError, match=rf"{library}: estimator: .* is not installed.*pip install 'penstock\[boosting\]'"):
         fitted(candidate)

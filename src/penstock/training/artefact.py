@@ -176,6 +176,14 @@ def _open(path: Path) -> Any:
         if unknown:
             raise _refused(f"the types {', '.join(unknown)}")
         return skops.io.load(path, trusted=sorted(untrusted))
+    except ModuleNotFoundError as error:
+        raise RefusedError(
+            "model artefact",
+            got=f"a model of {(error.name or '').partition('.')[0] or 'a library'}, which is not installed here",
+            expected="the libraries that it was trained with",
+            left="Nothing was loaded.",
+            next="pip install 'penstock[boosting]' wherever scores are made",
+        ) from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
         raise _refused(f"a file that cannot be read as one ({type(error).__name__})") from error
 
