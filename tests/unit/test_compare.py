@@ -7,11 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from penstock.config.purpose import Stakes
+from penstock.metrics import Interval, Measure
 from penstock.orchestrate.candidates import Candidates, Standing, lines, next_action
 from penstock.training import compare, evaluate
 from penstock.training.compare import MEASURES, Contender, Cost, Figure
 from penstock.training.fit import fit
 from penstock.training.rows import labelled_rows
+from penstock.worth import ListWorth
 from training_rows import FEATURES, config, made
 
 ROWS = labelled_rows(made(2, 400, seed=5), key=["customer_id"])
@@ -41,6 +44,15 @@ def test_a_heuristic_has_figures_of_ranking_alone() -> None:
     assert (line.figures["auc"].value or 0) > 0.6
 
 
+def test_a_heuristic_s_list_is_worth_what_was_found_beside_the_candidate_s() -> None:
+    known = Measure(120.0)
+    listed = ListWorth(Stakes(3.5, -6.5, "GBP"), 800, 2, 300, known, Interval(150.0, 100.0, 200.0), known, {"orders": Measure(90.0)})
+    assert compare.profit(listed) == {"profit": Figure(150.0, 100.0, 200.0)}
+    assert compare.profit(None) == {}
+    (line,) = compare.heuristics(ROWS, GIVEN, listed)
+    assert line.figures["profit"] == Figure(90.0)
+
+
 def test_the_weakest_segment_is_among_those_large_enough() -> None:
     name, auc = compare.weakest(ROWS, SCORE, GIVEN)
     assert name in {"country=France", "country=United Kingdom"}
@@ -65,7 +77,12 @@ LINES = (
         chosen=True,
         fold_auc=0.75,
         trials=6,
-        figures={"auc": Figure(0.7436, 0.73, 0.76), "brier": Figure(0.2), "calibration_error": Figure(0.031)},
+        figures={
+            "auc": Figure(0.7436, 0.73, 0.76),
+            "brier": Figure(0.2),
+            "calibration_error": Figure(0.031),
+            "profit": Figure(1234.6, 1000, 1500),
+        },
         weakest_segment="market=abroad",
         weakest_auc=0.701,
         cost=Cost(300 * 1024, 4.26),
@@ -97,11 +114,11 @@ def test_the_table_says_what_is_known_of_each_and_what_is_not() -> None:
     told = lines(FOUND)
     table = {line.split("  ")[0]: " ".join(line.split()) for line in told}
     assert table["boosting"] == (
-        "boosting 0.750 0.744 0.730–0.760 - 0.200 0.031 - 0.701 market=abroad 300 KiB 4.3 µs chosen; version 2, production"
+        "boosting 0.750 0.744 0.730–0.760 - 0.200 0.031 - 1,235 1,000–1,500 0.701 market=abroad 300 KiB 4.3 µs chosen; version 2, production"
     )
-    assert table["logistic"] == "logistic 0.740 - - - - - - - -"
-    assert table["champion version 1"] == "champion version 1 - - - - - - - - - the rows have no spend_30d"
-    assert table["heuristic recency"] == "heuristic recency - 0.700 - - - - - - -"
+    assert table["logistic"] == "logistic 0.740 - - - - - - - - -"
+    assert table["champion version 1"] == "champion version 1 - - - - - - - - - - the rows have no spend_30d"
+    assert table["heuristic recency"] == "heuristic recency - 0.700 - - - - - - - -"
     assert "judged on  8,000 rows of 2 cohorts, 2011-08-29 to 2011-09-19; 95% intervals" in told
     assert "note       Cut after 2 of 6 trials." in told
 

@@ -77,7 +77,7 @@ def next_action(pipeline: str, as_of: str, standings: list[Standing]) -> str:
     return f"penstock promote {pipeline} --as-of {as_of} --candidate {others[0].candidate}, to have another one judged by the gates"
 
 
-_HEAD = ("", "folds", "AUC", "", "AP", "", "Brier", "", "ECE", "lift", "weakest segment", "size", "cost/row", "")
+_HEAD = ("", "folds", "AUC", "", "AP", "", "Brier", "", "ECE", "lift", "profit/list", "", "weakest segment", "size", "cost/row", "")
 
 
 def lines(found: Candidates) -> list[str]:
@@ -92,7 +92,7 @@ def lines(found: Candidates) -> list[str]:
     standing = {one.candidate: one for one in found.standings}
     rows = [_HEAD, *(_row(one, standing.get(one.name), found.production_version) for one in found.contenders)]
     widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
-    left = {0, 10, 13}
+    left = {0, 12, 15}
     for row in rows:
         cells = [cell.ljust(width) if at in left else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
         told.append("  ".join(cells).rstrip())
@@ -111,6 +111,7 @@ def _row(one: Contender, standing: Standing | None, production: int | None) -> t
         *_measure(one, "brier"),
         _number(one.figures["calibration_error"].value if "calibration_error" in one.figures else None),
         _number(one.figures["lift_10"].value if "lift_10" in one.figures else None, 2),
+        *_measure(one, compare.PROFIT, 0),
         f"{_number(one.weakest_auc)} {one.weakest_segment}" if one.weakest_auc is not None else "-",
         f"{one.cost.size_bytes / 1024:,.0f} KiB" if one.cost else "-",
         f"{one.cost.row_micros:.1f} µs" if one.cost else "-",
@@ -118,16 +119,16 @@ def _row(one: Contender, standing: Standing | None, production: int | None) -> t
     )
 
 
-def _measure(one: Contender, name: str) -> tuple[str, str]:
+def _measure(one: Contender, name: str, digits: int = 3) -> tuple[str, str]:
     figure = one.figures.get(name)
     if figure is None or figure.value is None:
         return "-", ""
-    bounds = "" if figure.low is None or figure.high is None else f"{_number(figure.low)}–{_number(figure.high)}"
-    return _number(figure.value), bounds
+    bounds = "" if figure.low is None or figure.high is None else f"{_number(figure.low, digits)}–{_number(figure.high, digits)}"
+    return _number(figure.value, digits), bounds
 
 
 def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
 def _mark(one: Contender, standing: Standing | None, production: int | None) -> str:

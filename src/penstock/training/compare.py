@@ -17,10 +17,13 @@ from penstock.config.training import TrainingConfig
 from penstock.training import evaluate
 from penstock.training.intervals import score_intervals
 from penstock.training.rows import Rows
+from penstock.worth import ListWorth
 
 COMPARISON = "comparison.json"
 """Where a training run keeps its comparison."""
 MEASURES = ("auc", "average_precision", "brier", "calibration_error", "lift_10")
+PROFIT = "profit"
+"""The KPI, a list, in the purpose's currency; only where the purpose says what a right and a wrong decision is worth."""
 _RANKING = ("auc", "average_precision", "lift_10")
 _REPEATS = 3
 
@@ -57,7 +60,7 @@ class Contender:
     """Mean ROC AUC over the folds, by which the candidate was chosen."""
     trials: int = 0
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    """Of `MEASURES`; for a heuristic, which claims no probability, only those of ranking."""
+    """Of `MEASURES`, and `PROFIT`; for a heuristic, which claims no probability, only those of ranking and the profit."""
     weakest_segment: str = ""
     weakest_auc: float | None = None
     """The lowest ROC AUC among the segments that are large enough to be evaluated."""
@@ -95,13 +98,20 @@ def row_micros(predict: Callable[[], object], rows: int, seconds: Callable[[], f
     return float(np.median(taken)) * 1e6 / max(rows, 1)
 
 
-def heuristics(rows: Rows, config: TrainingConfig) -> tuple[Contender, ...]:
-    """A line for each heuristic: how it ranks, and no more."""
+def profit(listed: ListWorth | None) -> dict[str, Figure]:
+    """What acting on the scores would have brought, a list; nothing where the purpose names no amounts."""
+    return {} if listed is None else {PROFIT: Figure(listed.realised.value, listed.realised.low, listed.realised.high)}
+
+
+def heuristics(rows: Rows, config: TrainingConfig, listed: ListWorth | None = None) -> tuple[Contender, ...]:
+    """A line for each heuristic: how it ranks, and what a list as long as that of the chosen candidate, `listed`, would have brought."""
     found = []
     for name, score in evaluate.baseline_scores(rows, config.baselines).items():
         ranks = evaluate.as_ranks(score)
         segment, auc = weakest(rows, ranks, config)
         told = figures(rows, ranks, config, probabilities=False)
+        if listed is not None and name in listed.others:
+            told[PROFIT] = Figure(listed.others[name].value)
         found.append(Contender("heuristic", name, figures=told, weakest_segment=segment, weakest_auc=auc))
     return tuple(found)
 

@@ -49,7 +49,7 @@ def score_intervals(
         return dict.fromkeys(("auc", "average_precision", "brier"), Interval(None, None, None, why))
     ranked, squares = Ranked.of(label, score), (score - label) ** 2
 
-    def three(weight: Floats) -> tuple[float, float, float]:
+    def three(weight: Floats | Ints) -> tuple[float, float, float]:
         return ranked.auc(weight), ranked.average_precision(weight), float(weight @ squares / weight.sum())
 
     found = np.array([three(weight) for weight in metrics.entity_draws(entity, rounds, seed)])

@@ -162,16 +162,18 @@ def _comparison(run: Run, test: Rows, fitted: Sequence[Fitted], best: Fitted) ->
     for one in fitted:
         line = Contender("candidate", one.candidate.name, one.candidate.estimator, chosen=one is best)
         line = replace(line, fold_auc=one.searched.auc, trials=len(one.searched.trials))
-        found.append(_judged(line, one.model, one.inputs, saved_bytes(one.model), test, config))
+        found.append(_judged(run, line, one.model, one.inputs, test))
     champion = _champion(run, test)
-    return (*found, *([champion] if champion else []), *compare.heuristics(test, config))
+    listed = acting_on(run.pipeline, test, best.scores(test))
+    return (*found, *([champion] if champion else []), *compare.heuristics(test, config, listed))
 
 
-def _judged(line: Contender, model: Any, inputs: Inputs, size: int, test: Rows, config: TrainingConfig) -> Contender:
-    score = scores_of(model, inputs, test)
+def _judged(run: Run, line: Contender, model: Any, inputs: Inputs, test: Rows) -> Contender:
+    config, score = run.pipeline.training, scores_of(model, inputs, test)
     segment, auc = compare.weakest(test, score, config)
-    cost = Cost(size, compare.row_micros(lambda: scores_of(model, inputs, test), len(test), clock.stopwatch))
-    return replace(line, figures=compare.figures(test, score, config), weakest_segment=segment, weakest_auc=auc, cost=cost)
+    cost = Cost(saved_bytes(model), compare.row_micros(lambda: scores_of(model, inputs, test), len(test), clock.stopwatch))
+    figures = compare.figures(test, score, config) | compare.profit(acting_on(run.pipeline, test, score))
+    return replace(line, figures=figures, weakest_segment=segment, weakest_auc=auc, cost=cost)
 
 
 def _champion(run: Run, test: Rows) -> Contender | None:
@@ -186,7 +188,7 @@ def _champion(run: Run, test: Rows) -> Contender | None:
         missing = [name for name in loaded.inputs.names if name not in test.frame.columns]
         if missing:
             return replace(line, note=f"the rows have no {', '.join(missing)}")
-        return _judged(line, loaded.model, loaded.inputs, saved_bytes(loaded.model), test, run.pipeline.training)
+        return _judged(run, line, loaded.model, loaded.inputs, test)
     except RefusedError as error:
         return replace(line, note=str(error))
 
