@@ -101,8 +101,9 @@ schedule: {first: 2023-02-13, every_days: 7}
 population: orders_42d > 0
 label: {view: tiny_activity, horizon_days: 14, delay_days: 1, expression: orders = 0}
 training:
-  params: {early_stopping: false, max_iter: 20, min_samples_leaf: 20, max_leaf_nodes: 6}
-  search: {trials: 1, folds: 2, space: {learning_rate: [0.1]}}
+  candidates:
+    - name: boosting
+      params: {early_stopping: false, max_iter: 20, min_samples_leaf: 20, max_leaf_nodes: 6, learning_rate: 0.1}
   calibration: {method: sigmoid, folds: 2}
   holdout_cohorts: 3
   baselines: [{name: tenure, column: tenure_days, higher_means: positive}]
@@ -260,12 +261,17 @@ def registry(lake: Path) -> dict[str, Any]:
             "SELECT count(*), count(DISTINCT t.value) FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid "
             "AND t.key = 'penstock.training_id' WHERE r.status = 'FINISHED' AND r.lifecycle_stage = 'active'"
         )
+        runs = (
+            "SELECT t.value, count(*) FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid AND t.key = 'penstock.kind' "
+            "WHERE r.lifecycle_stage = 'active' GROUP BY 1 ORDER BY 1"
+        )
         return {
             "versions": db.execute("SELECT name, version FROM model_versions ORDER BY 1, 2").fetchall(),
             "alias": db.execute("SELECT name, alias, version FROM registered_model_aliases ORDER BY 1, 2").fetchall(),
             # The files of a model hold the id of its run, so its digest is chance; and the data's tag holds versions.
             "tags": [row for row in db.execute(tags).fetchall() if row[1] not in {"penstock.model_digest", "penstock.data"}],
             "trainings": db.execute(trainings).fetchone(),
+            "runs": db.execute(runs).fetchall(),
         }
 
 

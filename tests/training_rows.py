@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from penstock.config.training import TrainingConfig
+from penstock.config.training import Candidate, TrainingConfig
 
 FEATURES = ("signal", "noise", "orders", "country")
 MONDAYS = pd.date_range("2011-03-07", periods=12, freq="7D", tz="Europe/London").tz_convert("UTC")
@@ -27,11 +27,27 @@ def made(weeks: int = 12, customers: int = 150, seed: int = 7) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+BOOSTING = {
+    "name": "boosting",
+    "params": {"early_stopping": False, "max_iter": 20},
+    "space": {"learning_rate": [0.1, 0.3], "max_leaf_nodes": [4, 8]},
+}
+LOGISTIC = {
+    "name": "logistic",
+    "estimator": "sklearn.linear_model.LogisticRegression",
+    "space": {"C": [1.0, 0.01]},
+    "preprocessing": {"impute": "median", "scale": "standard"},
+    "class_weight": "balanced",
+    "select": {"share": 0.5},
+}
+
+
 def config(**given: object) -> TrainingConfig:
-    """A small search, quick to fit."""
+    """A small search of one candidate, quick to fit; a key of a candidate (but `features`) changes that one."""
+    own = {key: given.pop(key) for key in list(given) if key in set(Candidate.model_fields) - {"features"}}
     fixed = {
-        "params": {"early_stopping": False, "max_iter": 20},
-        "search": {"trials": 3, "folds": 2, "space": {"learning_rate": [0.1, 0.3], "max_leaf_nodes": [4, 8]}},
+        "candidates": [{**BOOSTING, **own}],
+        "search": {"trials": 3, "folds": 2},
         "baselines": [{"name": "orders", "column": "orders", "higher_means": "negative"}],
     }
     return TrainingConfig.model_validate({**fixed, **given})

@@ -23,7 +23,7 @@ _ABOUT = {
     "features": "search the catalogue of features; with --as-of: make tiles and feature rows",
     "labels": "mature the outcomes that are known by now",
     "monitor": "judge realised quality and drift, decide whether to train",
-    "train": "train a candidate",
+    "train": "train the candidates",
     "promote": "put the candidate through the gates, and the winner under alias production",
     "score": "score the unscored rows with the Production model",
     "publish": "publish the newest scores to the CRM table and Redis",
@@ -133,6 +133,7 @@ def _working(add: _Add) -> None:
         if verb == "promote":
             made.add_argument("--approve", type=int, metavar="VERSION", help="approve a registered version that passed its gates")
             made.add_argument("--by", metavar="NAME", help="who approves")
+            made.add_argument("--candidate", metavar="NAME", help="judge this candidate of the newest training, not the one it chose")
     rollback = add("rollback", _rollback, "put the previous Production version back, and its scores")
     rollback.add_argument("pipeline")
     rollback.add_argument("--by", metavar="NAME", help="who decides (default: the user's login)")
@@ -146,6 +147,10 @@ def _looking(add: _Add) -> None:
     status = add("status", _status, "last runs, cursors, Production version, unscored rows, open alerts, next action")
     status.add_argument("pipeline")
     status.add_argument("--json", action="store_true")
+    about = "the newest training's candidates beside the champion and the heuristics, for a person to choose"
+    candidates = add("candidates", _candidates, about)
+    candidates.add_argument("pipeline")
+    candidates.add_argument("--json", action="store_true")
     report = add("report", _report, "the weeks as a table, and one self-contained HTML page of the pipeline")
     report.add_argument("pipeline")
     report.add_argument("--out", type=Path, metavar="FILE", help="where the page goes (default: LAKE/reports/PIPELINE.html)")
@@ -252,6 +257,12 @@ def _status(words: argparse.Namespace) -> int:
     from penstock.orchestrate import commands
 
     return commands.status(words)
+
+
+def _candidates(words: argparse.Namespace) -> int:
+    from penstock.orchestrate import commands
+
+    return commands.candidates(words)
 
 
 def _report(words: argparse.Namespace) -> int:

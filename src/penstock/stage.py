@@ -58,6 +58,8 @@ class Run:
     """A person asked for this very stage (`penstock train`), so it does not wait for the monitoring's word."""
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What was read once and holds for the whole run; who changes it in the lake takes it out."""
+    candidate: str | None = None
+    """The candidate of the newest training that a person wants judged in place of the one that training chose."""
 
     @property
     def pipeline(self) -> Pipeline:

@@ -133,7 +133,7 @@ def house(words: Words, pipeline: str) -> Iterator[House]:
         yield House(words, configuration, stack)
 
 
-def new_run(home: House, as_of: datetime, progress: Progress, *, requested: bool = False) -> Run:
+def new_run(home: House, as_of: datetime, progress: Progress, *, requested: bool = False, candidate: str | None = None) -> Run:
     """A run for one `as_of`, not yet holding any lease. The scheduler's own run id (PENSTOCK_RUN_ID) makes its retries the same run."""
     pipeline = home.configuration.pipeline.name
     day = clock.local_day(as_of, home.configuration.contract.timezone)
@@ -150,6 +150,7 @@ def new_run(home: House, as_of: datetime, progress: Progress, *, requested: bool
         progress=progress,
         code_version=code_version(),
         requested=requested,
+        candidate=candidate,
     )
 
 

@@ -205,7 +205,7 @@ def test_a_file_that_is_no_yaml_is_one_fault(say: Callable[..., str], shop_conf:
 
 @pytest.mark.parametrize("path", ["os.system", "subprocess.Popen", "sklearn; import os", "__main__.x"])
 def test_an_estimator_outside_of_scikit_learn_is_refused(say: Callable[..., str], path: str) -> None:
-    assert "training.estimator" in say("--set", f"pipeline.training.estimator={path}")
+    assert "training.candidates.0.estimator" in say("--set", f"pipeline.training.candidates.0.estimator={path}")
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_an_expression_over_a_column_that_is_not_there_is_a_fault_of_the_configu
 
 
 def test_an_unknown_estimator_is_refused(clients: Clients, shop_conf: Path, landed: Path) -> None:
-    more = ("--set", "pipeline.training.estimator=sklearn.ensemble.HistGradientBoostingOracle")
+    more = ("--set", "pipeline.training.candidates.0.estimator=sklearn.ensemble.HistGradientBoostingOracle")
     done = clients.run(*words("train", landed, shop_conf, *more, as_of=shop.HISTORY), code=2)
-    assert "training.estimator: got 'sklearn.ensemble.HistGradientBoostingOracle'" in done.err
+    assert "training.candidates: boosting: estimator: got 'sklearn.ensemble.HistGradientBoostingOracle'" in done.err
 
 
 # -- labels ------------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_the_second_run_writes_in_every_stage(before: Path, undisturbed: Path, e
     outcomes = {row["outcome"] for row in shop.rows(undisturbed, "decisions") if row["kind"] == "retrain"}
     assert outcomes == {"first_model", "yes"}
     assert {row["state"] for row in shop.rows(undisturbed, "labels_tiny")} == {"pending", "matured", "revised"}
-    assert expected["MLflow"]["alias"] == [("tiny", "production", 2)]
+    assert expected["MLflow"]["alias"] == [("tiny", "production", 2), ("tiny", "staging", 2)]
     assert expected["Redis"]["scores"]
 
 

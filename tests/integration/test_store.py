@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from datetime import date
+from functools import partial
 from pathlib import Path
 
 import mlflow.artifacts
@@ -10,11 +15,14 @@ import pytest
 import skops.io
 from matplotlib.figure import Figure
 
-from penstock.errors import RefusedError, ServiceError
+from penstock.errors import RefusedError, ServiceError, UsageError
+from penstock.orchestrate.candidates import collect
 from penstock.registry.store import ModelStore
 from penstock.training.artefact import MODEL_FILE, model_digest
+from penstock.training.compare import COMPARISON, Contender, to_json
+from penstock.training.dataset import RECORD, Record
 from penstock.training.fit import Fitted, fit
-from penstock.training.records import InputTable, TrainedRun, TrainingFacts
+from penstock.training.records import InputTable, TrainedRun, TrainingFacts, TrialFacts
 from penstock.training.rows import labelled_rows
 from training_rows import FEATURES, config, made
 
@@ -38,6 +46,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 def facts(fitted: Fitted, pipeline: str, training_id: str = "t1") -> TrainingFacts:
     return TrainingFacts(
         pipeline=pipeline,
+        candidate="boosting",
         training_id=training_id,
         model=fitted.model,
         inputs=fitted.inputs,
@@ -48,6 +57,58 @@ def facts(fitted: Fitted, pipeline: str, training_id: str = "t1") -> TrainingFac
         figures={"plots/empty.png": Figure()},
         code_version="abc",
     )
+
+
+def several(fitted: Fitted, pipeline: str, training_id: str = "t1") -> TrainingFacts:
+    """A training of two candidates with three trials."""
+    trials = tuple(TrialFacts(name, at, {"depth": at}, {"folds.auc": 0.7 + at / 100}) for name, at in (("a", 1), ("a", 2), ("b", 1)))
+    own = replace(facts(fitted, pipeline, training_id), candidate="a", figures={}, params={"depth": 2})
+    other = replace(own, candidate="b", training_id=f"{training_id}.b", metrics={"auc": 0.74})
+    return replace(own, trials=trials, others=(other,))
+
+
+def nested(store: ModelStore, pipeline: str) -> list[tuple[object, ...]]:
+    """All that is alive in a pipeline's experiment, without ids: name, state, kind, the parent's name, parameters, metrics, has a model."""
+    experiment = store._client.get_experiment_by_name(f"penstock/{pipeline}")
+    if experiment is None:
+        return []
+    runs = list(store._client.search_runs([experiment.experiment_id]))
+    names = {run.info.run_id: run.info.run_name for run in runs}
+    models = {model.source_run_id for model in store._client.search_logged_models([experiment.experiment_id])}
+    assert models <= set(names)
+    return sorted(
+        (
+            run.info.run_name,
+            run.info.status,
+            run.data.tags["penstock.kind"],
+            names.get(run.data.tags.get("mlflow.parentRunId", ""), ""),
+            tuple(sorted(run.data.params.items())),
+            tuple(sorted(run.data.metrics.items())),
+            run.info.run_id in models,
+        )
+        for run in runs
+    )
+
+
+@contextmanager
+def killed_at(store: ModelStore, call: int) -> Iterator[list[str]]:
+    """The process dies before the `call`th call that writes to MLflow, counted from 0; the calls that were made are listed."""
+    made: list[str] = []
+
+    def counted(name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call_it(*given: object, **more: object) -> object:
+            if len(made) == call:
+                raise KeyboardInterrupt
+            made.append(name)
+            return real(*given, **more)
+
+        return call_it
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in dir(store._client):
+            if name.startswith(("create", "log", "set", "delete", "finalize")):
+                patch.setattr(store._client, name, counted(name, getattr(store._client, name)))
+        yield made
 
 
 def files_of(store: ModelStore, run: TrainedRun) -> Path:
@@ -92,6 +153,80 @@ def test_a_run_left_by_a_kill_does_not_count_and_is_deleted(store: ModelStore, f
     assert store.find_run("killed", "t1") is None
     assert store._client.search_runs([experiment.experiment_id]) == []
     assert store.log_training(facts(fitted, "killed")).run_id != orphan.info.run_id
+
+
+def test_trials_and_other_candidates_are_runs_nested_in_the_training(store: ModelStore, fitted: Fitted) -> None:
+    run = store.log_training(several(fitted, "nested"))
+    found = nested(store, "nested")
+    assert [(name, kind, parent, model) for name, _, kind, parent, _, _, model in found] == [
+        ("a-1", "trial", "t1", False),
+        ("a-2", "trial", "t1", False),
+        ("b-1", "trial", "t1", False),
+        ("t1", "training", "", True),
+        ("t1.b", "candidate", "t1", True),
+    ]
+    assert {state for _, state, *_ in found} == {"FINISHED"}
+    assert found[1][4:6] == ((("depth", "2"),), (("folds.auc", 0.72),))
+    assert store.runs("nested") == (run,)
+    assert store.newest_run("nested", "9999-12-31") == run
+    candidates = store.candidates("nested", run)
+    assert list(candidates) == ["a", "b"]
+    assert candidates["a"] == run
+    assert candidates["b"] == store.find_run("nested", "t1.b")
+    assert candidates["b"].metrics == {"auc": 0.74}
+    store.log_training(several(fitted, "nested", "t2"))
+    assert [one.training_id for one in store.runs("nested")] == ["t2", "t1"]
+    assert store.candidates("nested", run) == candidates
+    store.log_training(several(fitted, "nested"))
+    assert len(nested(store, "nested")) == 10
+
+
+def test_the_command_candidates_reads_the_newest_training_and_knows_its_versions(store: ModelStore, fitted: Fitted) -> None:
+    with pytest.raises(UsageError, match="candidates of compared: got no finished training"):
+        collect(store, "compared", 0.95)
+    record = Record("compared", date(2011, 8, 29), 7, 3, (date(2011, 6, 6),), (date(2011, 7, 25),), 900, 400, "digest", notes=("Cut.",))
+    contenders = (Contender("candidate", "a", chosen=True, fold_auc=0.72), Contender("candidate", "b", fold_auc=0.71))
+    given = several(fitted, "compared")
+    run = store.log_training(replace(given, texts={RECORD: record.to_json(), COMPARISON: to_json(contenders)}))
+    other = store.candidates("compared", run)["b"]
+    store.register("compared", other, {})
+    store.set_staging("compared", 1)
+    found = collect(store, "compared", 0.95)
+    assert (found.training_id, found.as_of, found.holdout_rows, found.notes) == ("t1", "2011-08-29", 400, ("Cut.",))
+    assert found.contenders == contenders
+    assert [(s.candidate, s.run_id, s.version, s.stage) for s in found.standings] == [
+        ("a", run.run_id, None, ""),
+        ("b", other.run_id, 1, "staging"),
+    ]
+    assert found.production_version is None
+
+
+def test_another_candidate_registers_and_loads_like_the_chosen_one(store: ModelStore, fitted: Fitted) -> None:
+    other = store.candidates("choice", store.log_training(several(fitted, "choice")))["b"]
+    version = store.register("choice", other, {})
+    assert (version.run_id, version.digest) == (other.run_id, other.digest)
+    rows = labelled_rows(made(1, 200, seed=4), key=["customer_id"])
+    assert replace(fitted, model=store.load_model(version).model).scores(rows).tobytes() == fitted.scores(rows).tobytes()
+
+
+def test_a_training_killed_at_any_call_is_logged_again_to_the_same_set(store: ModelStore, fitted: Fitted) -> None:
+    store.log_training(several(fitted, "undisturbed"))
+    expected = nested(store, "undisturbed")
+    with killed_at(store, -1) as calls:
+        store.log_training(several(fitted, "counted"))
+    assert len(calls) > 30
+    # A kill before a run or a model is made, or before the last two calls; the ones between are all alike.
+    points = [at for at, name in enumerate(calls) if name.startswith("create") or at >= len(calls) - 2]
+    for call in points:
+        pipeline = f"killed_{call}"
+        with killed_at(store, call), pytest.raises(KeyboardInterrupt):
+            store.log_training(several(fitted, pipeline))
+        assert store.runs(pipeline) == ()
+        if call % 2:  # the one that clears up is killed as well
+            with killed_at(store, 2), contextlib.suppress(KeyboardInterrupt):
+                store.find_run(pipeline, "t1")
+        store.log_training(several(fitted, pipeline))
+        assert nested(store, pipeline) == expected, f"killed before {calls[call]}, call {call}"
 
 
 def test_finished_runs_are_listed_newest_first_and_unfinished_ones_are_not(
@@ -184,6 +319,60 @@ def test_the_alias_moves_forward_and_back_by_promotion_number(store: ModelStore,
     back = store.set_production("alias", previous.version, 3)
     assert (back.version, back.promotion, back.replaced) == (1, 3, 2)
     assert store.production("alias") == back
+
+
+def stages(store: ModelStore, pipeline: str) -> tuple[list[str], dict[str, int]]:
+    """The stage of each version, and the aliases."""
+    aliases = store._client.get_registered_model(pipeline).aliases
+    return [version.stage for version in store.versions(pipeline)], {name: int(version) for name, version in sorted(aliases.items())}
+
+
+def test_a_version_waits_under_staging_then_is_production_and_what_it_replaced_is_archived(store: ModelStore, fitted: Fitted) -> None:
+    for training in ("t1", "t2", "t3"):
+        store.register("staged", store.log_training(facts(fitted, "staged", training)), {})
+    assert stages(store, "staged") == (["", "", ""], {})
+    store.set_staging("staged", 1)
+    assert stages(store, "staged") == (["staging", "", ""], {"staging": 1})
+    store.set_production("staged", 1, 1)
+    assert stages(store, "staged") == (["production", "", ""], {"production": 1, "staging": 1})
+    store.set_staging("staged", 2)
+    assert stages(store, "staged") == (["production", "staging", ""], {"production": 1, "staging": 2})
+    store.set_staging("staged", 3)
+    assert stages(store, "staged") == (["production", "archived", "staging"], {"production": 1, "staging": 3})
+    store.set_production("staged", 3, 2)
+    assert stages(store, "staged") == (["archived", "archived", "production"], {"production": 3, "staging": 3})
+    assert store.set_staging("staged", 3).stage == "production"
+    store.set_production("staged", 1, 3)
+    assert stages(store, "staged") == (["production", "archived", "archived"], {"production": 1, "staging": 3})
+
+
+def test_a_move_killed_at_any_call_is_told_from_a_finished_one_and_ended_by_the_same_call(store: ModelStore, fitted: Fitted) -> None:
+    runs = [store.log_training(facts(fitted, "moved", training)) for training in ("t1", "t2")]
+
+    def moves(pipeline: str) -> list[Callable[[], object]]:
+        for run in runs:
+            store.register(pipeline, run, {})
+        number = iter((1, 2, 3))
+        steps: list[Callable[[], object]] = []
+        for version in (1, 2, 1):  # two promotions and a rollback
+            steps += [partial(store.set_staging, pipeline, version)] if version == 2 else []
+            steps += [partial(store.set_production, pipeline, version, next(number), {"penstock.approval": "approved"})]
+        return steps
+
+    for step in moves("straight"):
+        step()
+    expected = [(v.version, v.promotion, v.replaced, v.stage) for v in store.versions("straight")], stages(store, "straight")[1]
+    for call in range(9):
+        pipeline = f"moved_{call}"
+        for step in moves(pipeline):
+            with killed_at(store, call) as calls, contextlib.suppress(KeyboardInterrupt):
+                step()
+            if len(calls) == call and step.func == store.set_production:  # type: ignore[attr-defined]
+                number, version = step.args[2], store.version(pipeline, step.args[1])  # type: ignore[attr-defined]
+                assert version.promotion < number or version.stage == "staging" or store.production(pipeline) == version
+            step()
+        found = [(v.version, v.promotion, v.replaced, v.stage) for v in store.versions(pipeline)], stages(store, pipeline)[1]
+        assert found == expected, call
 
 
 def test_a_kill_between_tags_and_alias_is_ended_by_the_same_call(

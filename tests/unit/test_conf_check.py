@@ -53,7 +53,7 @@ CHURN, SHOP = "pipelines/churn.yml", "contracts/online_retail.yml"
         (CHURN, "expression: orders = 0", "expression: orders_30d = 0", "pipelines/churn.yml:{line}: label.expression: names orders_30d"),
         (CHURN, "event_time: invoice_at", "event_time: country", "pipelines/churn.yml:{line}: features.event_time: got country, a string"),
         (CHURN, "entity: [customer_id]", "entity: [costumer_id]", "names costumer_id, expected a column that is there: customer_id"),
-        (CHURN, "ensemble.HistGradientBoostingClassifier", "ensemble.HistGradientBoosting", "pipelines/churn.yml:{line}: training.estimator: "),
+        (CHURN, "ensemble.HistGradientBoostingClassifier", "ensemble.HistGradientBoosting", ": training.candidates: boosting: estimator: "),
         (CHURN, "early_stopping: false", "early_stoping: false", "pipelines/churn.yml:"),
         (CHURN, "\npopulation:", "\nsource: other\n\npopulation:", "pipelines/churn.yml:{line}: not YAML (key source stands twice)"),
         (CHURN, "source: online_retail\n\n", "source: online_retale\n\n", "pipelines/churn.yml:{line}: source: got 'online_retale'"),

@@ -113,7 +113,7 @@ def test_all_faults_of_all_files_are_told_at_once(conf: Path) -> None:
         conf,
         "pipelines/churn.yml",
         put("label.horizon_days", -30),
-        put("training.estimator", "os.system"),
+        put("training.candidates.0.estimator", "os.system"),
         put("features.aggregates.2.of", "(SELECT max(x) FROM secrets)"),
         put("publish.controlshare", 0.1),
         lambda tree: tree.pop("population"),
@@ -124,7 +124,7 @@ def test_all_faults_of_all_files_are_told_at_once(conf: Path) -> None:
         "base.yml: spark.shuffle_partitons: unknown key",
         "promotion.approval: got 'nobody'",
         "pipelines/churn.yml: label.horizon_days: got -30",
-        "training.estimator: got 'os.system'",
+        "training.candidates.0.estimator: got 'os.system'",
         "features.aggregates.2.of: got the word 'SELECT'",
         "publish.controlshare: unknown key",
         "population: missing",
@@ -137,6 +137,19 @@ def test_all_faults_of_all_files_are_told_at_once(conf: Path) -> None:
     assert len(found) == len(expected), found
 
 
+def test_a_key_in_a_list_is_set_by_its_place_and_the_file_s_other_keys_stay(conf: Path) -> None:
+    before = load(conf, "local", "churn").pipeline.training.candidates
+    found = load(conf, "local", "churn", ["pipeline.training.candidates.1.params.max_iter=7"]).pipeline.training.candidates
+    assert found[0] == before[0]
+    assert found[1] == before[1].model_copy(update={"params": {"max_iter": 7}})
+
+
+@pytest.mark.parametrize("key", ["candidates.2", "candidates.first", "candidates.2.name", "candidates.x.name"])
+def test_a_place_that_a_list_does_not_have_is_a_fault(conf: Path, key: str) -> None:
+    (fault,) = faults(conf, f"pipeline.training.{key}=x")
+    assert fault.startswith(f"--set pipeline.training.{key}: got no such place in a list")
+
+
 @pytest.mark.parametrize("horizon", [-30, 0, 1.5, "a month", None, 100_000])
 def test_a_horizon_that_is_no_number_of_days_is_refused(conf: Path, horizon: object) -> None:
     (fault,) = broken(conf, put("label.horizon_days", horizon))
@@ -145,7 +158,16 @@ def test_a_horizon_that_is_no_number_of_days_is_refused(conf: Path, horizon: obj
 
 @pytest.mark.parametrize(
     "key",
-    ["extra", "label.extra", "features.extra", "features.aggregates.0.extra", "training.search.extra", "monitoring.drift", "publish.redis"],
+    [
+        "extra",
+        "label.extra",
+        "features.extra",
+        "features.aggregates.0.extra",
+        "training.search.extra",
+        "training.candidates.1.select.extra",
+        "monitoring.drift",
+        "publish.redis",
+    ],
 )
 def test_an_unknown_key_is_named_wherever_it_stands(conf: Path, key: str) -> None:
     if key in {"monitoring.drift", "publish.redis"}:
@@ -156,11 +178,23 @@ def test_an_unknown_key_is_named_wherever_it_stands(conf: Path, key: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "estimator", ["os.system", "builtins.eval", "sklearn", "sklearn.__import__.x", "sklearn.ensemble", "mysklearn.ensemble.X", "", 3]
+    "estimator",
+    [
+        "os.system",
+        "builtins.eval",
+        "sklearn",
+        "sklearn.__import__.x",
+        "sklearn.ensemble",
+        "mysklearn.ensemble.X",
+        "xgboosted.XGBClassifier",
+        "lightgbm",
+        "",
+        3,
+    ],
 )
-def test_an_estimator_that_is_not_scikit_learn_s_is_refused(conf: Path, estimator: object) -> None:
-    (fault,) = broken(conf, put("training.estimator", estimator))
-    assert fault.startswith("pipelines/churn.yml: training.estimator: ")
+def test_an_estimator_of_no_allowed_library_is_refused(conf: Path, estimator: object) -> None:
+    (fault,) = broken(conf, put("training.candidates.0.estimator", estimator))
+    assert fault.startswith("pipelines/churn.yml: training.candidates.0.estimator: ")
 
 
 QUERIES = (

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from penstock.config.training import Baseline, Segment
 from penstock.errors import DataError
+from penstock.metrics import Interval
 from penstock.training import evaluate as ev
+from penstock.training.intervals import Ranked, auc_difference, score_intervals
 from penstock.training.plots import plots
 from penstock.training.rows import labelled_rows
 from training_rows import made
@@ -38,11 +40,39 @@ def test_a_known_evaluation_has_every_measure() -> None:
 def test_the_weighted_auc_equals_that_of_repeated_rows(rows: list[tuple[int, int, int]]) -> None:
     label, score, weight = (np.array(part) for part in zip(*rows, strict=True))
     repeated_label, repeated_score = np.repeat(label, weight), np.repeat(score, weight)
-    found = ev._Ranked.of(label, score.astype(float)).auc(weight)
+    found = Ranked.of(label, score.astype(float)).auc(weight)
     if len(set(repeated_label)) < 2:
         assert np.isnan(found)
     else:
         assert found == pytest.approx(roc_auc_score(repeated_label, repeated_score), abs=1e-12)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 4), st.integers(0, 3)), min_size=4, max_size=60))
+def test_the_weighted_average_precision_equals_that_of_repeated_rows(rows: list[tuple[int, int, int]]) -> None:
+    label, score, weight = (np.array(part) for part in zip(*rows, strict=True))
+    repeated_label, repeated_score = np.repeat(label, weight), np.repeat(score, weight)
+    found = Ranked.of(label, score.astype(float)).average_precision(weight)
+    if not repeated_label.sum():
+        assert np.isnan(found)
+    else:
+        assert found == pytest.approx(average_precision_score(repeated_label, repeated_score), abs=1e-12)
+
+
+def test_intervals_hold_the_value_of_the_whole_and_brier_asks_for_probabilities() -> None:
+    label, good, _, entity = judged()
+    chance = 1 / (1 + np.exp(-good))
+    found = score_intervals(label, chance, entity, rounds=300, confidence=0.95, seed=5)
+    whole = ev.evaluate(label, chance)
+    for name, interval in found.items():
+        assert interval.value == pytest.approx(whole.measures()[name].value, abs=1e-12)
+        assert (interval.low or 1) < (interval.value or 0) < (interval.high or 0)
+    assert found["auc"].low == difference(label, chance, np.zeros(400), entity).low + 0.5  # type: ignore[operator]
+    ranks = score_intervals(label, good, entity, rounds=100, confidence=0.95, seed=5)
+    assert (ranks["brier"].value, ranks["brier"].reason) == (None, "the scores are no probabilities")
+    assert ranks["auc"].known
+    one_class = score_intervals(np.ones(400, dtype=np.int64), chance, entity, rounds=100, confidence=0.95, seed=5)
+    assert not any(interval.known for interval in one_class.values())
 
 
 def judged(weeks: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -54,8 +84,8 @@ def judged(weeks: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarr
     return np.tile(label, weeks), np.tile(good, weeks), np.tile(bad, weeks), np.tile(entity, weeks)
 
 
-def difference(*arrays: np.ndarray) -> ev.Interval:
-    return ev.auc_difference(*arrays, rounds=300, confidence=0.95, seed=5)
+def difference(*arrays: np.ndarray) -> Interval:
+    return auc_difference(*arrays, rounds=300, confidence=0.95, seed=5)
 
 
 def test_a_better_score_has_an_interval_above_zero_and_the_same_every_time() -> None:

@@ -9,9 +9,10 @@ import pytest
 
 from penstock import metrics
 from penstock.errors import ConfigError, DataError
-from penstock.training.fit import Fitted, candidate_params, fit
+from penstock.training.fit import Fitted, fit
 from penstock.training.inputs import from_pandas
 from penstock.training.rows import labelled_rows
+from penstock.training.search import candidate_params
 from training_rows import FEATURES, config, made
 
 
@@ -41,7 +42,7 @@ def test_values_beyond_training_are_held_to_its_range(known: Fitted) -> None:
     frame = from_pandas(made(1, 5), known.inputs)
     edge = frame.assign(signal=made()["signal"].max())
     beyond = frame.assign(signal=1e12)
-    linear = fitted(made(), estimator="sklearn.linear_model.LogisticRegression", params={}, search={}, preprocessing={"impute": "median"})
+    linear = fitted(made(), estimator="sklearn.linear_model.LogisticRegression", params={}, space={}, preprocessing={"impute": "median"})
     assert linear.model.predict_proba(edge).tolist() == linear.model.predict_proba(beyond).tolist()
 
 
@@ -95,9 +96,9 @@ def test_a_missing_feature_column_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("sklearn.ensemble.Nothing", "expected the dotted path of a scikit-learn classifier"),
-        ("sklearn.nowhere.Forest", "expected the dotted path of a scikit-learn classifier"),
-        ("sklearn.utils.os.system", "expected the dotted path of a scikit-learn classifier"),
+        ("sklearn.ensemble.Nothing", "expected the dotted path of a classifier of sklearn"),
+        ("sklearn.nowhere.Forest", "expected the dotted path of a classifier of sklearn"),
+        ("sklearn.utils.os.system", "expected the dotted path of a classifier of sklearn"),
         ("sklearn.linear_model.Ridge", "gives no probabilities"),
         ("sklearn.svm.LinearSVC", "gives no probabilities"),
     ],
@@ -107,18 +108,19 @@ def test_an_unknown_estimator_is_a_fault_in_words(path: str, words: str) -> None
         fitted(made(), estimator=path)
 
 
-def test_an_estimator_outside_scikit_learn_is_refused_with_the_configuration() -> None:
+def test_an_estimator_outside_the_allowed_libraries_is_refused_with_the_configuration() -> None:
     with pytest.raises(ValueError, match="begins with sklearn"):
         config(estimator="os.path.join")
 
 
 def test_an_unknown_parameter_is_a_fault_that_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"training.params: got 'depth', expected a parameter of .*max_depth"):
+    with pytest.raises(ConfigError, match=r"training.candidates: boosting: params: got 'depth', expected a parameter of .*max_depth"):
         fitted(made(), params={"depth": 3})
 
 
 def test_the_first_trial_is_the_first_value_of_every_list_and_none_repeats() -> None:
-    found = candidate_params(config(search={"trials": 10, "space": {"learning_rate": [0.3, 0.1], "max_leaf_nodes": [8, 4]}}))
+    given = config(search={"trials": 10}, space={"learning_rate": [0.3, 0.1], "max_leaf_nodes": [8, 4]})
+    found = candidate_params(given.candidates[0], given)
     assert found[0] == {"learning_rate": 0.3, "max_leaf_nodes": 8}
     assert len(found) == 4 == len({str(p) for p in found})
 
@@ -126,8 +128,8 @@ def test_the_first_trial_is_the_first_value_of_every_list_and_none_repeats() -> 
 def test_a_search_that_time_cut_says_so() -> None:
     ticks = count()
     rows = labelled_rows(made(), key=["customer_id"])
-    search = {"trials": 4, "seconds": 0.5, "space": {"learning_rate": [0.1, 0.2, 0.3, 0.4]}}
-    found = fit(rows, FEATURES, config(search=search), horizon=30, seconds=lambda: float(next(ticks))).searched
+    given = config(search={"trials": 4, "seconds": 0.5}, space={"learning_rate": [0.1, 0.2, 0.3, 0.4]})
+    found = fit(rows, FEATURES, given, horizon=30, seconds=lambda: float(next(ticks))).searched
     assert found.was_cut
     assert found.note.startswith("Cut after 2 of 4 trials")
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.errors import DataError
-from penstock.training.split import entity_folds, expanding_folds, holdout
+from penstock.training.split import entity_folds, expanding_folds, folds_of, holdout
 
 days = st.lists(st.integers(0, 400), min_size=1, max_size=60)
 
@@ -64,3 +64,34 @@ def test_masks_choose_the_rows_of_the_cohorts() -> None:
     split = holdout(as_of, cohorts=2, horizon=30)
     assert split.train_rows(as_of).tolist() == [True, False, False, True, False]
     assert split.test_rows(as_of).tolist() == [False, True, False, False, True]
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 30)), min_size=1, max_size=80, unique=True), st.integers(2, 4))
+def test_folds_by_group_share_no_entity_and_folds_by_row_judge_each_row_once(rows: list[tuple[int, int]], folds: int) -> None:
+    day = np.array([row[0] for row in rows])
+    entity = np.array([str(row[1]) for row in rows], dtype=object)
+    for split in ("group", "random"):
+        found = folds_of(day, entity, split=split, folds=folds, horizon=7, seed=1)
+        assert (sum(fold.tests[0].astype(int) for fold in found) == 1).all()
+        for fold in found:
+            assert not (fold.train & fold.tests[0]).any()
+            if split == "group":
+                assert not set(entity[fold.train]) & set(entity[fold.tests[0]])
+    order = np.random.default_rng(0).permutation(len(day))
+    for fold, other in zip(
+        folds_of(day, entity, split="random", folds=folds, horizon=7, seed=1),
+        folds_of(day[order], entity[order], split="random", folds=folds, horizon=7, seed=1),
+        strict=True,
+    ):
+        assert (fold.train[order] == other.train).all()
+
+
+def test_folds_by_time_judge_each_later_cohort_by_itself() -> None:
+    day = np.repeat(np.arange(0, 84, 7), 3)
+    entity = np.array([str(at % 3) for at in range(len(day))], dtype=object)
+    for fold, split in zip(
+        folds_of(day, entity, split="time", folds=2, horizon=14, seed=1), expanding_folds(day, folds=2, horizon=14), strict=True
+    ):
+        assert tuple(np.unique(day[mask])[0] for mask in fold.tests) == split.test
+        assert set(day[fold.train]) == set(split.train)
+        assert max(day[fold.train]) + 14 <= min(split.test)

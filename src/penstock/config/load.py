@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -75,8 +75,12 @@ def load(folder: Path, env: str, pipeline: str, overrides: Iterable[str] = ()) -
     pipeline_tree = _pipeline_tree(folder, pipeline, faults)
     for path, value in changes:
         tree, keys = (pipeline_tree, path[1:]) if path[0] == "pipeline" else (settings_tree, path)
-        if tree is not None:
-            _set(tree, keys, value)
+        try:
+            changed = None if tree is None else _set(tree, keys, value)
+        except IndexError:
+            faults.append(f"--set {'.'.join(path)}: got no such place in a list, expected the number of one that is there, from 0")
+            continue
+        pipeline_tree, settings_tree = (changed, settings_tree) if path[0] == "pipeline" else (pipeline_tree, changed)
     # A file that could not be read is one fault: nothing is said of the keys that it would have had.
     settings = None if settings_tree is None else _validate(Settings, {"env": env, **settings_tree}, f"env/{env}.yml or base.yml", faults)
     chosen = None if pipeline_tree is None else _validate(Pipeline, pipeline_tree, f"pipelines/{pipeline}.yml", faults)
@@ -180,7 +184,7 @@ def _overrides(texts: Iterable[str], faults: list[str]) -> list[tuple[list[str],
     changes = []
     for text in texts:
         path, found, value = text.partition("=")
-        if not found or path == "pipeline" or not all(part.isidentifier() for part in path.split(".")):
+        if not found or path == "pipeline" or not all(part.isidentifier() or part.isdecimal() for part in path.split(".")):
             faults.append(f"--set: got {text!r}, expected key.key=value (pipeline.… for the pipeline's own keys)")
             continue
         try:
@@ -190,9 +194,12 @@ def _overrides(texts: Iterable[str], faults: list[str]) -> list[tuple[list[str],
     return changes
 
 
-def _set(tree: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        below = tree.get(key)
-        tree[key] = dict(below) if isinstance(below, dict) else {}
-        tree = tree[key]
-    tree[keys[-1]] = value
+def _set(tree: Any, keys: Sequence[str], value: Any) -> Any:
+    """A copy of the tree with one key set; in a list a number names the place. Raises IndexError for a place that is not there."""
+    key, *below = keys
+    if isinstance(tree, list):
+        changed, at = list(tree), int(key) if key.isdecimal() else len(tree)
+        changed[at] = _set(tree[at], below, value) if below else value
+        return changed
+    known = tree if isinstance(tree, dict) else {}
+    return {**known, key: _set(known.get(key), below, value) if below else value}

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from penstock.config import reasons
 from penstock.config.monitoring import MonitoringConfig
@@ -60,7 +60,9 @@ SqlType = Annotated[str, AfterValidator(_type)]
 """It stands inside SQL text, so only known types pass."""
 
 Reasons = Annotated[
-    tuple[Annotated[str, AfterValidator(_reason)], ...], BeforeValidator(lambda given: (given,) if isinstance(given, str) else given)
+    tuple[Annotated[str, AfterValidator(_reason)], ...],
+    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
 ]
 """Templates of `penstock.config.reasons`, one or several: the first whose columns all have a value is used."""
 
@@ -242,6 +244,7 @@ class Pipeline(Frozen):
             "training.segments": [s.column for s in self.training.segments],
             "training.features": list(self.training.features or ()),
             "training.exclude": list(self.training.exclude),
+            "training.candidates": [name for c in self.training.candidates for name in c.features or ()],
             "monitoring.segments": list(self.monitoring.segments),
         }
         unknown = [f"{where}: {name}" for where, names in named.items() for name in names if name not in columns]

@@ -1,7 +1,7 @@
-"""What may stand under `training:` of a pipeline: the estimator, how it is searched, calibrated, judged and gated.
+"""What may stand under `training:` of a pipeline: the candidates, how they are searched, calibrated, judged and gated.
 
 Nothing here imports scikit-learn: whether an estimator exists, and takes the parameters named, is asked by
-`penstock.training.fit.estimator_faults` when the plan is made.
+`penstock.training.model.estimator_faults` before anything is fitted.
 """
 
 from __future__ import annotations
@@ -18,18 +18,73 @@ from penstock.config.values import Frozen
 Value = bool | int | float | str | None
 """A hyper-parameter's value as YAML gives it."""
 
-_ESTIMATOR = re.compile(r"sklearn(\.[A-Za-z][A-Za-z0-9_]*){2,}")
+_ESTIMATOR = re.compile(r"sklearn(\.[A-Za-z][A-Za-z0-9_]*){2,}|(xgboost|lightgbm)(\.[A-Za-z][A-Za-z0-9_]*)+")
 _EXAMPLE = "sklearn.ensemble.HistGradientBoostingClassifier"
 
 
 class Search(Frozen):
-    """The search for hyper-parameters: the first trial is the first value of every list, the others are drawn by seed."""
+    """The search for hyper-parameters, the same for every candidate: the same folds, and so many trials for each."""
 
     trials: int = Field(default=8, ge=1, le=1000)
+    """At most, for each candidate: the first is the first value of every list of its space, the others are drawn by seed."""
     seconds: float = Field(default=120.0, gt=0)
-    """No trial starts after this long. A search that was cut says so: its result then depends on the machine."""
+    """Of all candidates together: no trial starts after this long. A search that was cut says so: its result then depends on the machine."""
     folds: int = Field(default=2, ge=1, le=20)
+    split: Literal["time", "group", "random"] = "time"
+    """How the training rows are folded. `time`: earlier cohorts train, later ones judge. `group`: other entities judge, in the
+    same weeks. `random`: other rows judge, also of the same entities. The holdout is always the newest cohorts."""
+
+    @model_validator(mode="after")
+    def _folds_have_another_side(self) -> Search:
+        if self.split != "time" and self.folds < 2:
+            raise ValueError(f"folds: got {self.folds} with split {self.split}, expected at least 2")
+        return self
+
+
+class Preprocessing(Frozen):
+    """What the model does to its inputs, learned on the training rows and kept inside the artefact."""
+
+    impute: Literal["none", "median"] = "none"
+    """`none` leaves missing numbers to an estimator that takes them (gradient boosting does)."""
+    clip: Literal["range", "none"] = "range"
+    """`range` holds every number to the range seen in training."""
+    scale: Literal["none", "standard", "quantile"] = "none"
+    """For estimators that mind (linear ones do): `standard` to mean 0 and variance 1; `quantile` by rank to a normal
+    distribution, for counts and sums with long tails."""
+    rare_share: float = Field(default=0.01, ge=0, lt=0.5)
+    """Categories with a smaller share of the training rows become one, together with those never seen."""
+
+
+class Select(Frozen):
+    """Which of the prepared columns the estimator gets: those that tell the classes apart best, each by itself (F test)."""
+
+    share: float = Field(gt=0, lt=1)
+    """Of the prepared columns; chosen anew on the training rows of every fit."""
+
+
+class Candidate(Frozen):
+    """One estimator with the preprocessing, weighting and selection that fit it, and the space of its search."""
+
+    name: str = Field(pattern=r"[a-z][a-z0-9_]{0,62}")
+    estimator: str = _EXAMPLE
+    """Dotted path of a classifier with probabilities, of scikit-learn, xgboost or lightgbm."""
+    params: dict[str, Value] = Field(default_factory=dict)
+    """Fixed hyper-parameters; those of `space` come on top."""
     space: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
+    """The values to search for each hyper-parameter, the first one first."""
+    preprocessing: Preprocessing = Preprocessing()
+    class_weight: Literal["balanced"] | None = None
+    """`balanced`: both classes weigh alike in the fit. Calibration brings the probabilities back to the real rate."""
+    features: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The columns of `training.features` that this candidate may use; all of them when absent."""
+    select: Select | None = None
+
+    @field_validator("estimator")
+    @classmethod
+    def _estimator_is_allowed(cls, path: str) -> str:
+        if not _ESTIMATOR.fullmatch(path):
+            raise ValueError(f"got {path!r}, expected a dotted path that begins with sklearn., xgboost. or lightgbm., such as {_EXAMPLE}")
+        return path
 
     @field_validator("space")
     @classmethod
@@ -39,16 +94,15 @@ class Search(Frozen):
             raise ValueError(f"got no values for {', '.join(empty)}, expected at least one each")
         return space
 
-
-class Preprocessing(Frozen):
-    """What the model does to its inputs, learned on the training rows and kept inside the artefact."""
-
-    impute: Literal["none", "median"] = "none"
-    """`none` leaves missing numbers to an estimator that takes them (histogram gradient boosting does)."""
-    clip: Literal["range", "none"] = "range"
-    """`range` holds every number to the range seen in training."""
-    rare_share: float = Field(default=0.01, ge=0, lt=0.5)
-    """Categories with a smaller share of the training rows become one, together with those never seen."""
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Candidate:
+        set_here = {"class_weight"} if self.class_weight else set()
+        both = sorted(set(self.params) & set(self.space) | set_here & {*self.params, *self.space})
+        if both:
+            raise ValueError(f"{', '.join(both)} set more than once among params, space and class_weight; expected each in one place")
+        if self.select is not None and self.preprocessing.impute == "none":
+            raise ValueError("select: got missing numbers left as they are, expected preprocessing.impute: median")
+        return self
 
 
 class Calibration(Frozen):
@@ -103,17 +157,14 @@ class Gates(Frozen):
 
 
 class TrainingConfig(Frozen):
-    """How a pipeline's model comes about."""
+    """How a pipeline's model comes about. The search is over `candidates`; every other setting is the same for all of them."""
 
-    estimator: str = _EXAMPLE
-    """Dotted path of a scikit-learn classifier with probabilities."""
-    params: dict[str, Value] = Field(default_factory=dict)
-    """Fixed hyper-parameters; those of `search.space` come on top."""
+    candidates: tuple[Candidate, ...] = Field(default=(Candidate(name="boosting"),), min_length=1)
+    """Fitted side by side; the one with the best mean over the folds goes through the gates, the others are kept for a person."""
     search: Search = Search()
-    preprocessing: Preprocessing = Preprocessing()
     calibration: Calibration = Calibration()
     features: tuple[str, ...] | None = None
-    """Columns of the view that the model may use; all of them when absent."""
+    """Columns of the view that the models may use; all of them when absent."""
     exclude: tuple[str, ...] = ()
     """Columns of the view that it may not."""
     history_start: date | None = None
@@ -121,27 +172,22 @@ class TrainingConfig(Frozen):
     max_cohorts: int | None = Field(default=None, ge=2)
     """Only the newest so many cohorts are used; all when absent."""
     holdout_cohorts: int = Field(default=4, ge=1, le=104)
-    """The newest matured cohorts, kept from the fit to judge the candidate."""
+    """The newest matured cohorts, kept from the fit to judge the candidates."""
     seed: int = Field(default=20111209, ge=0, lt=2**32)
     baselines: tuple[Baseline, ...] = Field(min_length=1)
     segments: tuple[Segment, ...] = ()
     gates: Gates = Gates()
 
-    @field_validator("estimator")
-    @classmethod
-    def _estimator_is_allowed(cls, path: str) -> str:
-        if not _ESTIMATOR.fullmatch(path):
-            raise ValueError(f"got {path!r}, expected a dotted path that begins with sklearn., such as {_EXAMPLE}")
-        return path
-
     @model_validator(mode="after")
     def _names_are_unique(self) -> TrainingConfig:
-        names = [baseline.name for baseline in self.baselines]
-        if len(set(names)) < len(names):
-            raise ValueError(f"baselines: got the names {', '.join(names)}, expected each once")
-        both = sorted(set(self.params) & set(self.search.space))
-        if both:
-            raise ValueError(f"params and search.space both set {', '.join(both)}; expected each in one place")
+        for kind, names in (("baselines", [b.name for b in self.baselines]), ("candidates", [c.name for c in self.candidates])):
+            if len(set(names)) < len(names):
+                raise ValueError(f"{kind}: got the names {', '.join(names)}, expected each once")
         if self.features is not None and not set(self.features) - set(self.exclude):
             raise ValueError("features: got none that is not excluded, expected at least one")
+        for candidate in self.candidates:
+            unusable = set(candidate.features or ()) & set(self.exclude)
+            unusable |= set(candidate.features or ()) - set(self.features or candidate.features or ())
+            if unusable:
+                raise ValueError(f"candidates: {candidate.name}: features: got {', '.join(sorted(unusable))}, which training leaves out")
         return self

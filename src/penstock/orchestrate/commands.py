@@ -42,7 +42,9 @@ def stages(parsed: argparse.Namespace, verbs: Sequence[str]) -> int:
     with opened(parsed, parsed.pipeline) as home:
         as_of = wiring.as_of_instant(home, parsed.as_of)
         with progress_shown(len(verbs)) as watching:
-            run = wiring.new_run(home, as_of, parsed.progress or watching, requested=_requested(parsed, verbs))
+            run = wiring.new_run(
+                home, as_of, parsed.progress or watching, requested=_requested(parsed, verbs), candidate=_candidate(parsed)
+            )
             reports = local.run_stages(run, verbs, parsed.command)
         if parsed.json:
             _print_json({"run_id": run.run_id, "pipeline": parsed.pipeline, "as_of": parsed.as_of, "stages": [asdict(r) for r in reports]})
@@ -55,7 +57,8 @@ def plan(parsed: argparse.Namespace, verbs: Sequence[str]) -> int:
     """`penstock plan` and `--dry-run`: what the stages would do as things stand."""
     wiring.existing_lake(words_of(parsed))
     with opened(parsed, parsed.pipeline) as home:
-        run = wiring.new_run(home, wiring.as_of_instant(home, parsed.as_of), _silent(), requested=_requested(parsed, verbs))
+        as_of = wiring.as_of_instant(home, parsed.as_of)
+        run = wiring.new_run(home, as_of, _silent(), requested=_requested(parsed, verbs), candidate=_candidate(parsed))
         planned = local.plan_stages(run, verbs)
     if parsed.json:
         _print_json({"pipeline": parsed.pipeline, "as_of": parsed.as_of, "stages": [asdict(p) for p in planned]})
@@ -143,6 +146,20 @@ def told(home: House, out: Path | None) -> Path:
     return page
 
 
+def candidates(parsed: argparse.Namespace) -> int:
+    """`penstock candidates`: MLflow alone is asked."""
+    from penstock.orchestrate import candidates as compared
+
+    wiring.existing_lake(words_of(parsed))
+    with opened(parsed, parsed.pipeline) as home:
+        found = compared.collect(home.models(), parsed.pipeline, home.configuration.pipeline.training.gates.confidence)
+    if parsed.json:
+        _print_json(asdict(found))
+    else:
+        print("\n".join(compared.lines(found)))
+    return 0
+
+
 def sql(parsed: argparse.Namespace) -> int:
     """`penstock sql`: read-only, over all tables by name."""
     from penstock.config.load import conf_folder, pipeline_names
@@ -179,6 +196,12 @@ def get(parsed: argparse.Namespace) -> int:
 def _requested(parsed: argparse.Namespace, verbs: Sequence[str]) -> bool:
     """Whether a person asked for this very stage, and not a schedule that goes through all of them."""
     return len(verbs) == 1 and not getattr(parsed, "scheduled", False)
+
+
+def _candidate(parsed: argparse.Namespace) -> str | None:
+    """The candidate that a person names to `penstock promote`."""
+    found: str | None = getattr(parsed, "candidate", None)
+    return found
 
 
 def _silent() -> Progress:

@@ -81,9 +81,8 @@ def _deeper(found: Configuration) -> Iterator[tuple[str, str]]:
     from penstock.training.model import estimator_faults
 
     yield from pipeline_faults(found.pipeline, found.contract)
-    for fault in estimator_faults(found.pipeline.training):
-        key, _, rest = fault.removeprefix("training.").partition(": ")
-        yield ("training.estimator", fault) if not rest or " " in key else (f"training.{key}", rest)
+    for candidate in found.pipeline.training.candidates:
+        yield from (("training.candidates", fault.removeprefix("training.candidates: ")) for fault in estimator_faults(candidate))
 
 
 def _contracts(folder: Path, only: Sequence[str] | None, faults: list[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from penstock import metrics, worth
 from penstock.config.training import Gates
 from penstock.metrics import Interval
-from penstock.training.evaluate import auc_difference
+from penstock.training.intervals import auc_difference
 from penstock.worth import ListWorth
 
 Floats = NDArray[np.float64]

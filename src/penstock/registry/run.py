@@ -62,19 +62,20 @@ class Plan:
 
 
 def plan(run: Run) -> Plan:
-    """The newest finished training of the pipeline that no gate has judged."""
+    """The candidate that the newest finished training chose, or that a person names, if no gate has judged it."""
     last, judged = _recorded(run)
     newest = run.services.models().newest_run(run.pipeline.name, str(run.day))
     approval = run.settings.promotion.approval
     meant = versions.current(run)
     if newest is None:
         return Plan(None, "", approval, last, "no candidate")
-    if newest.run_id in judged:
-        return Plan(None, "", approval, last, "no new candidate")
-    if newest.tags.get(versions.TAG) != meant.tag:
-        told = newest.tags.get(versions.TAG, "features of an unknown version")
+    wanted = _named(run, newest, run.candidate) if run.candidate else newest
+    if wanted.run_id in judged:
+        return Plan(None, "", approval, last, f"candidate {run.candidate} was judged before" if run.candidate else "no new candidate")
+    if wanted.tags.get(versions.TAG) != meant.tag:
+        told = wanted.tags.get(versions.TAG, "features of an unknown version")
         return Plan(None, "", approval, last, f"the newest candidate was trained on {told}, the configuration means {meant.tag}")
-    return Plan(newest.run_id, newest.tags["penstock.training_id"], approval, last)
+    return Plan(wanted.run_id, wanted.training_id, approval, last)
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -93,6 +94,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     passed = gates.all_passed(verdicts)
     version = models.register(run.pipeline.name, candidate, _tags(run, candidate, record, chosen)) if passed else None
     if version is not None:
+        models.set_staging(run.pipeline.name, version.version)
         models.add_texts(candidate.run_id, {"model_card.md": card(judge.card_facts(run, candidate, record, evidence, verdicts))})
         run.progress.step("promote.registered")
     approved = version is not None and chosen.approval == "policy"
@@ -124,7 +126,10 @@ def move(run: Run, wanted: Approval | Rollback) -> Report:
 def follow(run: Run, promotion: Promotion | None) -> None:
     """Let the alias follow the last recorded promotion, unless it has done so before."""
     models = run.services.models()
-    if promotion is None or models.version(run.pipeline.name, promotion.version).promotion >= promotion.number:
+    if promotion is None:
+        return
+    version = models.version(run.pipeline.name, promotion.version)
+    if version.promotion >= promotion.number and version.stage != "staging":  # a version on its way is tagged so
         return
     models.set_production(run.pipeline.name, promotion.version, promotion.number, {"penstock.approval": "approved"})
 
@@ -141,6 +146,18 @@ def _recorded(run: Run) -> tuple[Promotion | None, set[str]]:
     rows = own.select("kind", "subject", "promotion", "model_version", F.unix_micros("as_of").alias("at")).collect()
     moves = [Promotion(r["promotion"], r["model_version"], clock.from_epoch(r["at"])) for r in rows if r["kind"] != "gate"]
     return max(moves, key=lambda p: p.number, default=None), {r["subject"] for r in rows if r["kind"] == "gate"}
+
+
+def _named(run: Run, training: TrainedRun, name: str) -> TrainedRun:
+    found = run.services.models().candidates(run.pipeline.name, training)
+    if name not in found:
+        raise UsageError(
+            f"candidate of training {training.training_id}",
+            got=name,
+            expected=f"one of {', '.join(found)}",
+            next=f"penstock candidates {run.pipeline.name}",
+        )
+    return found[name]
 
 
 def _approved(run: Run, wanted: Approval) -> Version:

@@ -112,11 +112,17 @@ def gather(run: Run) -> Gathered:
 
 
 def _models(run: Run) -> Models:
+    """Every training as the candidate that it chose, and those of its other candidates that a person had registered."""
     store, name = run.services.models(), run.pipeline.name
+    versions = store.versions(name)
+    registered = {version.run_id for version in versions}
     trainings = [
-        Training(found, dataset.record_from_json(store.read_text(found.run_id, dataset.RECORD))) for found in reversed(store.runs(name))
+        Training(found, dataset.record_from_json(store.read_text(found.run_id, dataset.RECORD)))
+        for training in reversed(store.runs(name))
+        for found in store.candidates(name, training).values()
+        if found.run_id == training.run_id or found.run_id in registered
     ]
-    return Models(tuple(trainings), store.versions(name), store.production(name))
+    return Models(tuple(trainings), versions, store.production(name))
 
 
 _Query = Callable[["DataFrame", Run], "DataFrame"]

@@ -1,7 +1,7 @@
 """A model as a folder: what is in it, its digest, and how it is opened without running anybody's code.
 
-The digest is compared before anything is parsed, and the only types that loading may build are scikit-learn's own,
-listed here in code: a list that came with the artefact would let the artefact vouch for itself. Knows nothing of MLflow,
+The digest is compared before anything is parsed, and the only types that loading may build are those of scikit-learn,
+xgboost and lightgbm that are listed here in code: a list that came with the artefact would let the artefact vouch for itself. Knows nothing of MLflow,
 so that a Spark worker needs none.
 """
 
@@ -29,14 +29,24 @@ _PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".npy")
 
 TRUSTED_TYPES = frozenset(
     {
+        "collections.OrderedDict",
+        "lightgbm.basic.Booster",
+        "lightgbm.sklearn.LGBMClassifier",
         "numpy.dtype",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+        "sklearn.feature_selection._univariate_selection.f_classif",
         "sklearn.tree._tree.Tree",
+        "xgboost.core.Booster",
+        "xgboost.sklearn.XGBClassifier",
     }
 )
-"""Types, beyond those that skops trusts by itself, which the models made by `penstock.training.model` consist of."""
+"""Types, beyond those that skops trusts by itself, which the models made by `penstock.training.model` consist of.
+
+skops keeps a booster as its library serialises it: LightGBM's text and XGBoost's binary format, each read by the library's
+own parser. Linear models, scalers and imputers are among what skops trusts.
+"""
 
 
 @dataclass(frozen=True)
@@ -126,6 +136,13 @@ def check_digest(folder: Path, expected_digest: str) -> None:
         )
 
 
+def saved_bytes(model: Any) -> int:
+    """How many bytes the model takes on disk."""
+    import skops.io
+
+    return len(skops.io.dumps(model))
+
+
 def require_known_types(model: Any) -> None:
     """Raise RefusedError when `model` holds a type that `load` would refuse, such as an estimator with its own compiled tree."""
     import skops.io
@@ -135,9 +152,9 @@ def require_known_types(model: Any) -> None:
         raise RefusedError(
             "model",
             got=f"the types {', '.join(unknown)}",
-            expected="scikit-learn's types that load without running code",
+            expected="types that load without running code",
             left="Nothing was logged.",
-            next="choose another training.estimator, or add the types to TRUSTED_TYPES in penstock/training/artefact.py after reading them",
+            next="choose another estimator under training.candidates, or add the types to TRUSTED_TYPES in penstock/training/artefact.py after reading them",
         )
 
 
@@ -159,6 +176,14 @@ def _open(path: Path) -> Any:
         if unknown:
             raise _refused(f"the types {', '.join(unknown)}")
         return skops.io.load(path, trusted=sorted(untrusted))
+    except ModuleNotFoundError as error:
+        raise RefusedError(
+            "model artefact",
+            got=f"a model of {(error.name or '').partition('.')[0] or 'a library'}, which is not installed here",
+            expected="the libraries that it was trained with",
+            left="Nothing was loaded.",
+            next="pip install 'penstock[boosting]' wherever scores are made",
+        ) from error
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError) as error:
         raise _refused(f"a file that cannot be read as one ({type(error).__name__})") from error
 
@@ -175,7 +200,7 @@ def _refused(got: str) -> RefusedError:
     return RefusedError(
         "model artefact",
         got=got,
-        expected=f"{MODEL_FILE} with scikit-learn's own types, and {INPUTS_FILE}",
+        expected=f"{MODEL_FILE} with types that are known, and {INPUTS_FILE}",
         left="Nothing was loaded.",
         next="train again with penstock train PIPELINE",
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from penstock import metrics
 from penstock.config.training import Baseline, Segment
 from penstock.errors import DataError
-from penstock.metrics import Interval, Measure
+from penstock.metrics import Measure
 from penstock.training.rows import Rows
 
 State = Literal["evaluated", "too_few_rows", "one_class", "invalid"]
@@ -154,57 +154,10 @@ def baseline_scores(rows: Rows, baselines: Sequence[Baseline]) -> dict[str, Floa
     return scores
 
 
-# -- paired differences ----------------------------------------------------------------------------------------------
-
-
-def auc_difference(
-    label: Ints, score: Floats, other: Floats, entity: NDArray[np.object_], *, rounds: int, confidence: float, seed: int
-) -> Interval:
-    """ROC AUC of `score` less that of `other` on the same rows, with a percentile bootstrap interval.
-
-    Entities are drawn, not rows (`metrics.entity_draws`). Rounds that draw one class only are left out; unknown when
-    fewer than nine in ten remain.
-    """
-    why = metrics.fault(label, score, both_classes=True) or metrics.fault(label, other)
-    if why:
-        return Interval(None, None, None, why)
-    entities = np.unique(entity).size
-    if entities < 2:
-        return Interval(None, None, None, f"{entities} entity, two are needed to draw from")
-    first, second = _Ranked.of(label, score), _Ranked.of(label, other)
-    found = np.array([first.auc(weight) - second.auc(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
-    found = found[np.isfinite(found)]
-    value = first.auc(np.ones(len(entity))) - second.auc(np.ones(len(entity)))
-    if found.size < 0.9 * rounds:
-        return Interval(None, None, None, f"only {found.size} of {rounds} draws held both classes")
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(float(value), float(low), float(high))
-
-
-@dataclass(frozen=True)
-class _Ranked:
-    """Rows in order of one score, so that a weighted AUC costs one pass."""
-
-    order: NDArray[np.int64]
-    ones: NDArray[np.bool_]
-    starts: NDArray[np.int64]
-    """Where each run of equal scores begins."""
-
-    @staticmethod
-    def of(label: Ints, score: Floats) -> _Ranked:
-        order = np.argsort(score, kind="stable")
-        ranked = score[order]
-        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-        return _Ranked(order, label[order] == 1, starts)
-
-    def auc(self, weight: NDArray[np.float64] | NDArray[np.int64]) -> float:
-        """AUC when row i counts `weight[i]` times; NaN with one class."""
-        ranked = weight[self.order].astype(np.float64)
-        ones = np.add.reduceat(np.where(self.ones, ranked, 0.0), self.starts)
-        zeros = np.add.reduceat(np.where(self.ones, 0.0, ranked), self.starts)
-        pairs = ones.sum() * zeros.sum()
-        below = np.cumsum(zeros) - zeros
-        return float((ones * (below + zeros / 2)).sum() / pairs) if pairs else float("nan")
+def as_ranks(score: Floats) -> Floats:
+    """A heuristic's values as numbers from 0 to 1: they order, and claim no probability."""
+    values, places = np.unique(score, return_inverse=True)
+    return np.asarray(places / max(len(values) - 1, 1), dtype=np.float64)
 
 
 def mean_auc(evaluations: Sequence[Evaluation]) -> Measure:

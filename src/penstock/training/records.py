@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 from penstock.training.contributions import UNEXPLAINED, Explanation
 from penstock.training.inputs import Inputs
 
+TRAINING_ID, CANDIDATE, STAGE = "penstock.training_id", "penstock.candidate", "penstock.stage"
+"""Tags of runs and of versions in MLflow."""
+
 
 @dataclass(frozen=True)
 class InputTable:
@@ -23,10 +26,25 @@ class InputTable:
 
 
 @dataclass(frozen=True)
+class TrialFacts:
+    """One trial of a candidate's search, logged as a run of its own beneath the training's."""
+
+    candidate: str
+    number: int
+    """From 1, within the candidate."""
+    params: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class TrainingFacts:
-    """Everything a training run logs. Paths are inside the run's artefacts; figures are matplotlib Figures."""
+    """Everything a training run logs of one candidate. Paths are inside the run's artefacts; figures are matplotlib Figures.
+
+    The chosen candidate's carry the trials of all, and the facts of the others, which are logged beneath it.
+    """
 
     pipeline: str
+    candidate: str
     training_id: str
     model: Any
     inputs: Inputs
@@ -38,11 +56,13 @@ class TrainingFacts:
     figures: Mapping[str, Any] = field(default_factory=dict)
     code_version: str = ""
     explanation: Explanation = UNEXPLAINED
+    trials: Sequence[TrialFacts] = ()
+    others: Sequence[TrainingFacts] = ()
 
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished training run and the model that it logged."""
+    """A finished training run, or that of one of its other candidates, and the model that it logged."""
 
     run_id: str
     model_id: str
@@ -55,6 +75,16 @@ class TrainedRun:
     def model_uri(self) -> str:
         """The model's address in MLflow."""
         return f"models:/{self.model_id}"
+
+    @property
+    def training_id(self) -> str:
+        """The training's id; another candidate's ends with its name."""
+        return self.tags[TRAINING_ID]
+
+    @property
+    def candidate(self) -> str:
+        """The candidate's name."""
+        return self.tags[CANDIDATE]
 
 
 @dataclass(frozen=True)
@@ -70,6 +100,11 @@ class Version:
     replaced: int | None
     """The version that it then replaced."""
     tags: Mapping[str, str]
+
+    @property
+    def stage(self) -> str:
+        """`staging`, `production` or `archived`; empty for a version that was never put anywhere."""
+        return self.tags.get(STAGE, "")
 
     @property
     def uri(self) -> str:

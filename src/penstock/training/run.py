@@ -1,9 +1,10 @@
-"""The train stage: when the monitoring says so, or a person asks, one candidate from the matured labels, logged whole."""
+"""The train stage: when the monitoring says so, or a person asks, candidates from the matured labels, logged whole."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ import numpy as np
 
 from penstock import clock, metrics
 from penstock.config.load import digest_of
+from penstock.config.training import TrainingConfig
+from penstock.errors import RefusedError
 from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
@@ -18,13 +21,16 @@ from penstock.monitoring.decide import Reference
 from penstock.monitoring.profile import make_profile, to_json
 from penstock.monitoring.reference import PROFILE, REFERENCE, reference_to_json
 from penstock.stage import Report, Run
-from penstock.training import dataset, evaluate, plots
+from penstock.training import compare, dataset, evaluate, plots
 from penstock.training.acting import acting_on, kpi_metrics, profit_by_share
+from penstock.training.artefact import saved_bytes
+from penstock.training.compare import Contender, Cost
+from penstock.training.evaluate import Evaluation
 from penstock.training.explain import explain
 from penstock.training.featured import feature_facts
-from penstock.training.fit import Fitted, fit
-from penstock.training.inputs import from_pandas
-from penstock.training.records import InputTable, TrainingFacts
+from penstock.training.fit import Fitted, best_of, fit_candidates, scores_of
+from penstock.training.inputs import Inputs, from_pandas
+from penstock.training.records import InputTable, TrainingFacts, TrialFacts
 from penstock.training.rows import Rows, labelled_rows
 from penstock.training.split import Split, holdout
 
@@ -74,14 +80,16 @@ def apply(run: Run, chosen: Plan) -> Report:
     horizon = label.horizon_days + label.delay_days
     split = holdout(rows.day, cohorts=config.holdout_cohorts, horizon=horizon)
     train, test = rows.where(split.train_rows(rows.day)), rows.where(split.test_rows(rows.day))
-    fitted = fit(train, _features(run), config, horizon=horizon, seconds=clock.stopwatch)
+    fitted = fit_candidates(train, _features(run), config, horizon=horizon, seconds=clock.stopwatch)
     run.progress.step("train.fitted", len(train))
-    facts = _facts(run, chosen, fitted, split, train, test, table)
+    best = best_of(fitted)
+    every = {one.candidate.name: _facts(run, chosen, one, split, train, test, table) for one in fitted}
+    facts = _whole(every, best, fitted, compare.to_json(_comparison(run, test, fitted, best)))
     models.log_training(facts)
     run.progress.step("train.logged")
     auc = facts.metrics.get("holdout.auc")
     told = (
-        f"{len(train):,} rows of {len(split.train)} cohorts, holdout AUC {auc:.3f}"
+        f"{best.candidate.name} of {len(fitted)}, {len(train):,} rows of {len(split.train)} cohorts, holdout AUC {auc:.3f}"
         if auc is not None
         else f"{len(train):,} rows, holdout not evaluable"
     )
@@ -128,13 +136,74 @@ def _features(run: Run) -> tuple[str, ...]:
     return tuple(name for name in chosen if name not in config.exclude)
 
 
+def _whole(every: Mapping[str, TrainingFacts], best: Fitted, fitted: Sequence[Fitted], comparison: str) -> TrainingFacts:
+    """The chosen candidate's facts with the trials of all, the comparison and, without figures to draw, the other candidates."""
+    trials = tuple(
+        TrialFacts(
+            one.candidate.name,
+            number,
+            {"estimator": one.candidate.estimator, **one.candidate.params, **trial.params},
+            {"folds.auc": trial.auc},
+        )
+        for one in fitted
+        for number, trial in enumerate(one.searched.trials, start=1)
+    )
+    facts = every[best.candidate.name]
+    others = tuple(
+        replace(other, training_id=f"{other.training_id}.{name}", figures={})
+        for name, other in every.items()
+        if name != best.candidate.name
+    )
+    return replace(facts, trials=trials, others=others, texts={**facts.texts, compare.COMPARISON: comparison})
+
+
+def _comparison(run: Run, test: Rows, fitted: Sequence[Fitted], best: Fitted) -> tuple[Contender, ...]:
+    """Candidates, champion and heuristics on the holdout rows."""
+    config = run.pipeline.training
+    found = []
+    for one in fitted:
+        line = Contender("candidate", one.candidate.name, one.candidate.estimator, chosen=one is best)
+        line = replace(line, fold_auc=one.searched.auc, trials=len(one.searched.trials))
+        found.append(_judged(run, line, one.model, one.inputs, test))
+    champion = _champion(run, test)
+    listed = acting_on(run.pipeline, test, best.scores(test))
+    return (*found, *([champion] if champion else []), *compare.heuristics(test, config, listed))
+
+
+def _judged(run: Run, line: Contender, model: Any, inputs: Inputs, test: Rows) -> Contender:
+    config, score = run.pipeline.training, scores_of(model, inputs, test)
+    segment, auc = compare.weakest(test, score, config)
+    cost = Cost(saved_bytes(model), compare.row_micros(lambda: scores_of(model, inputs, test), len(test), clock.stopwatch))
+    figures = compare.figures(test, score, config) | compare.profit(acting_on(run.pipeline, test, score))
+    return replace(line, figures=figures, weakest_segment=segment, weakest_auc=auc, cost=cost)
+
+
+def _champion(run: Run, test: Rows) -> Contender | None:
+    """The Production version's line. That it cannot be scored is told there, and stops no training: the gates will refuse on it."""
+    models = run.services.models()
+    production = models.production(run.pipeline.name)
+    if production is None:
+        return None
+    line = Contender("champion", f"version {production.version}")
+    try:
+        loaded = models.load_model(production)
+        missing = [name for name in loaded.inputs.names if name not in test.frame.columns]
+        if missing:
+            return replace(line, note=f"the rows have no {', '.join(missing)}")
+        return _judged(run, line, loaded.model, loaded.inputs, test)
+    except RefusedError as error:
+        return replace(line, note=str(error))
+
+
 def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, test: Rows, table: pa.Table) -> TrainingFacts:
     config = run.pipeline.training
     score = fitted.scores(test)
     overall = evaluate.evaluate(test.label, score, min_rows=config.gates.min_rows, bins=config.gates.calibration_bins)
     weeks = evaluate.by_week(test, score)
     segments = evaluate.by_segment(test, score, config.segments, min_rows=config.gates.min_segment_rows)
-    heuristics = {name: evaluate.evaluate(test.label, _ranked(s)) for name, s in evaluate.baseline_scores(test, config.baselines).items()}
+    heuristics = {
+        name: evaluate.evaluate(test.label, evaluate.as_ranks(s)) for name, s in evaluate.baseline_scores(test, config.baselines).items()
+    }
     importances = plots.importances_of(fitted, test, seed=config.seed)
     record = dataset.Record(
         pipeline=run.pipeline.name,
@@ -152,25 +221,17 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         importances=importances,
         notes=(fitted.searched.note,) if fitted.searched.note else (),
     )
-    numbers = {f"holdout.{n}": v for n, v in overall.numbers().items()}
-    numbers |= {f"baseline.{name}.auc": e.auc.value for name, e in heuristics.items() if e.auc.value is not None}
-    numbers |= {f"segment.{e.subject.replace('=', '.')}.auc": e.auc.value for e in segments if e.auc.value is not None}
-    numbers |= kpi_metrics(acting_on(run.pipeline, test, score))
+    numbers = _numbers(run, fitted, test, score, overall, segments, heuristics)
     trials = [{**t.params, "auc": t.auc} for t in fitted.searched.trials]
     trained_on = versions.current(run)
     feature_table, label_table = view_tables(run)[1].name, tables.labels(run.pipeline.name, run.key).name
     return TrainingFacts(
         pipeline=run.pipeline.name,
+        candidate=fitted.candidate.name,
         training_id=chosen.training_id,
         model=fitted.model,
         inputs=fitted.inputs,
-        params={
-            "estimator": config.estimator,
-            "calibration": config.calibration.method,
-            "seed": config.seed,
-            **config.params,
-            **fitted.searched.best,
-        },
+        params=_params(fitted, config),
         metrics=numbers,
         tables=(InputTable(feature_table, chosen.features, trained_on.digest), InputTable(label_table, chosen.labels)),
         tags=_tags(run, chosen, trained_on.tag),
@@ -191,19 +252,46 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
     )
 
 
+def _numbers(
+    run: Run,
+    fitted: Fitted,
+    test: Rows,
+    score: Any,
+    overall: Evaluation,
+    segments: Sequence[Evaluation],
+    heuristics: Mapping[str, Evaluation],
+) -> dict[str, float]:
+    """The run's metrics: those that are known."""
+    numbers = {f"holdout.{n}": v for n, v in overall.numbers().items()}
+    numbers |= {} if fitted.searched.auc is None else {"folds.auc": fitted.searched.auc}
+    numbers |= {f"baseline.{name}.auc": e.auc.value for name, e in heuristics.items() if e.auc.value is not None}
+    numbers |= {f"segment.{e.subject.replace('=', '.')}.auc": e.auc.value for e in segments if e.auc.value is not None}
+    numbers |= kpi_metrics(acting_on(run.pipeline, test, score))
+    return numbers
+
+
 def _tags(run: Run, chosen: Plan, trained_on: str) -> dict[str, str]:
     about = {"penstock.as_of": str(run.day), "penstock.reason": chosen.reason, "penstock.configuration": run.configuration.digest}
     return about | {versions.TAG: trained_on}
 
 
+def _params(fitted: Fitted, config: TrainingConfig) -> dict[str, Any]:
+    """What made the model; a setting that is off is not among them."""
+    candidate = fitted.candidate
+    own = {
+        "candidate": candidate.name,
+        "estimator": candidate.estimator,
+        "calibration": config.calibration.method,
+        "seed": config.seed,
+        "impute": candidate.preprocessing.impute,
+        "scale": candidate.preprocessing.scale,
+    }
+    optional = {"class_weight": candidate.class_weight, "select_share": candidate.select.share if candidate.select else None}
+    return {**own, **{name: value for name, value in optional.items() if value}, **candidate.params, **fitted.searched.best}
+
+
 def _days(numbers: tuple[int, ...]) -> tuple[date, ...]:
     return tuple(_EPOCH + timedelta(days=int(n)) for n in numbers)
-
-
-def _ranked(score: Any) -> Any:
-    """A heuristic's ranks as numbers from 0 to 1: it orders, and claims no probability."""
-    values, places = np.unique(score, return_inverse=True)
-    return places / max(len(values) - 1, 1)
 
 
 def _reference(test: Rows, score: Any) -> Reference:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 from zlib import crc32
 
 import numpy as np
@@ -71,6 +72,40 @@ def expanding_folds(train_days: Days, *, folds: int, horizon: int) -> tuple[Spli
     judged = judged[len(judged) // 3 :]
     blocks = [block for block in np.array_split(np.asarray(judged, dtype=np.int64), min(folds, len(judged)) or 1) if block.size]
     return tuple(Split(_before(days, int(block[0]), horizon), tuple(int(day) for day in block)) for block in blocks)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Masks over the training rows: those that fit, and the groups of those that judge, each judged by itself."""
+
+    train: NDArray[np.bool_]
+    tests: tuple[NDArray[np.bool_], ...]
+
+
+def folds_of(
+    day: NDArray[np.int64],
+    entity: NDArray[np.object_],
+    *,
+    split: Literal["time", "group", "random"],
+    folds: int,
+    horizon: int,
+    seed: int,
+) -> tuple[Fold, ...]:
+    """The folds of the training rows, given by the `as_of` (in days) and the entity of each.
+
+    `time` judges each later cohort by itself; the other two judge a fold as a whole, and know the future of the judged weeks.
+    """
+    if split == "time":
+        splits = expanding_folds(day, folds=folds, horizon=horizon)
+        return tuple(Fold(one.train_rows(day), tuple(day == judged for judged in one.test)) for one in splits)
+    at = entity_folds(entity, folds) if split == "group" else row_folds(day, entity, folds, seed)
+    return tuple(Fold(at != fold, (at == fold,)) for fold in range(folds))
+
+
+def row_folds(day: NDArray[np.int64], entity: NDArray[np.object_], folds: int, seed: int) -> NDArray[np.int64]:
+    """The fold (0 to `folds` - 1) of each row, by a seeded hash of its `as_of` and entity: the same in whatever order the rows come."""
+    names = (f"{seed}/{one}/{name}".encode() for one, name in zip(day, entity, strict=True))
+    return np.fromiter((crc32(name) % folds for name in names), dtype=np.int64, count=len(day))
 
 
 def entity_folds(entities: Sequence[str] | NDArray[np.object_], folds: int) -> NDArray[np.int64]:

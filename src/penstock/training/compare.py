@@ -1,0 +1,135 @@
+"""The candidates of a training beside the champion and the heuristics, on the same holdout rows, for a person to choose.
+
+The gates judge one candidate; here nothing is decided. Figures that could not be had say why.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock.config.training import TrainingConfig
+from penstock.training import evaluate
+from penstock.training.intervals import score_intervals
+from penstock.training.rows import Rows
+from penstock.worth import ListWorth
+
+COMPARISON = "comparison.json"
+"""Where a training run keeps its comparison."""
+MEASURES = ("auc", "average_precision", "brier", "calibration_error", "lift_10")
+PROFIT = "profit"
+"""The KPI, a list, in the purpose's currency; only where the purpose says what a right and a wrong decision is worth."""
+_RANKING = ("auc", "average_precision", "lift_10")
+_REPEATS = 3
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure on the holdout; bounds of the configured confidence where they are computed. None where not known."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a model takes: bytes on disk, and microseconds to score a row of the holdout on the machine that trained."""
+
+    size_bytes: int
+    row_micros: float
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of the comparison: a candidate, the champion or a heuristic."""
+
+    kind: Literal["candidate", "champion", "heuristic"]
+    name: str
+    estimator: str = ""
+    chosen: bool = False
+    """The training's choice, which goes through the gates by itself."""
+    fold_auc: float | None = None
+    """Mean ROC AUC over the folds, by which the candidate was chosen."""
+    trials: int = 0
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+    """Of `MEASURES`, and `PROFIT`; for a heuristic, which claims no probability, only those of ranking and the profit."""
+    weakest_segment: str = ""
+    weakest_auc: float | None = None
+    """The lowest ROC AUC among the segments that are large enough to be evaluated."""
+    cost: Cost | None = None
+    note: str = ""
+    """Why there are no figures."""
+
+
+def figures(rows: Rows, score: Floats, config: TrainingConfig, *, probabilities: bool = True) -> dict[str, Figure]:
+    """The measures of scores on the holdout, with entity-bootstrap intervals for AUC, average precision and Brier score."""
+    gates = config.gates
+    measures = evaluate.evaluate(rows.label, score, min_rows=gates.min_rows, bins=gates.calibration_bins).measures()
+    found = {name: Figure(measures[name].value) for name in (MEASURES if probabilities else _RANKING)}
+    bounds = score_intervals(rows.label, score, rows.entity, rounds=gates.bootstrap_rounds, confidence=gates.confidence, seed=config.seed)
+    return {
+        name: Figure(figure.value, bounds[name].low, bounds[name].high) if name in bounds and figure.value is not None else figure
+        for name, figure in found.items()
+    }
+
+
+def weakest(rows: Rows, score: Floats, config: TrainingConfig) -> tuple[str, float | None]:
+    """The segment with the lowest ROC AUC, and that; no name when none is large enough to be evaluated."""
+    found = evaluate.by_segment(rows, score, config.segments, min_rows=config.gates.min_segment_rows)
+    known = [(e.auc.value, e.subject) for e in found if e.auc.value is not None]
+    return (min(known)[1], min(known)[0]) if known else ("", None)
+
+
+def row_micros(predict: Callable[[], object], rows: int, seconds: Callable[[], float]) -> float:
+    """Microseconds a row of `predict`, which scores so many rows: the median of three."""
+    taken = []
+    for _ in range(_REPEATS):
+        began = seconds()
+        predict()
+        taken.append(seconds() - began)
+    return float(np.median(taken)) * 1e6 / max(rows, 1)
+
+
+def profit(listed: ListWorth | None) -> dict[str, Figure]:
+    """What acting on the scores would have brought, a list; nothing where the purpose names no amounts."""
+    return {} if listed is None else {PROFIT: Figure(listed.realised.value, listed.realised.low, listed.realised.high)}
+
+
+def heuristics(rows: Rows, config: TrainingConfig, listed: ListWorth | None = None) -> tuple[Contender, ...]:
+    """A line for each heuristic: how it ranks, and what a list as long as that of the chosen candidate, `listed`, would have brought."""
+    found = []
+    for name, score in evaluate.baseline_scores(rows, config.baselines).items():
+        ranks = evaluate.as_ranks(score)
+        segment, auc = weakest(rows, ranks, config)
+        told = figures(rows, ranks, config, probabilities=False)
+        if listed is not None and name in listed.others:
+            told[PROFIT] = Figure(listed.others[name].value)
+        found.append(Contender("heuristic", name, figures=told, weakest_segment=segment, weakest_auc=auc))
+    return tuple(found)
+
+
+def to_json(contenders: Sequence[Contender]) -> str:
+    """The comparison as text."""
+    return json.dumps([asdict(contender) for contender in contenders], indent=1)
+
+
+def from_json(text: str) -> tuple[Contender, ...]:
+    """The comparison that `to_json` wrote."""
+    return tuple(
+        Contender(
+            **{
+                **line,
+                "figures": {name: Figure(**figure) for name, figure in line["figures"].items()},
+                "cost": Cost(**line["cost"]) if line["cost"] else None,
+            }
+        )
+        for line in json.loads(text)
+    )

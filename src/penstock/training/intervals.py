@@ -1,0 +1,109 @@
+"""How sure the figures of a holdout are: percentile bootstrap intervals over entities.
+
+Entities are drawn, not rows (`metrics.entity_draws`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from penstock import metrics
+from penstock.metrics import Interval
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def auc_difference(
+    label: Ints, score: Floats, other: Floats, entity: NDArray[np.object_], *, rounds: int, confidence: float, seed: int
+) -> Interval:
+    """ROC AUC of `score` less that of `other` on the same rows.
+
+    Rounds that draw one class only are left out; unknown when fewer than nine in ten remain.
+    """
+    why = metrics.fault(label, score, both_classes=True) or metrics.fault(label, other)
+    if why:
+        return Interval(None, None, None, why)
+    if len(set(entity)) < 2:
+        return Interval(None, None, None, f"{len(set(entity))} entity, two are needed to draw from")
+    first, second = Ranked.of(label, score), Ranked.of(label, other)
+    found = np.array([first.auc(weight) - second.auc(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
+    even = np.ones(len(label))
+    return _interval(first.auc(even) - second.auc(even), found, confidence)
+
+
+def score_intervals(
+    label: Ints, score: Floats, entity: NDArray[np.object_], *, rounds: int, confidence: float, seed: int
+) -> dict[str, Interval]:
+    """`auc`, `average_precision` and `brier` of scores, with bounds from the same draws; unknown as in `auc_difference`.
+
+    Brier is unknown for scores that are no probabilities (a heuristic's).
+    """
+    why = metrics.fault(label, score, both_classes=True)
+    if not why and len(set(entity)) < 2:
+        why = f"{len(set(entity))} entity, two are needed to draw from"
+    if why:
+        return dict.fromkeys(("auc", "average_precision", "brier"), Interval(None, None, None, why))
+    ranked, squares = Ranked.of(label, score), (score - label) ** 2
+
+    def three(weight: Floats | Ints) -> tuple[float, float, float]:
+        return ranked.auc(weight), ranked.average_precision(weight), float(weight @ squares / weight.sum())
+
+    found = np.array([three(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
+    values = three(np.ones(len(label)))
+    named = {name: _interval(values[at], found[:, at], confidence) for at, name in enumerate(("auc", "average_precision", "brier"))}
+    if ((score < 0) | (score > 1)).any():
+        named["brier"] = Interval(None, None, None, "the scores are no probabilities")
+    return named
+
+
+def _interval(value: float, found: Floats, confidence: float) -> Interval:
+    finite = found[np.isfinite(found)]
+    if finite.size < 0.9 * found.size:
+        return Interval(None, None, None, f"only {finite.size} of {found.size} draws held both classes")
+    low, high = np.quantile(finite, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Interval(float(value), float(low), float(high))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rows in order of one score, so that a weighted measure costs one pass."""
+
+    order: NDArray[np.int64]
+    ones: NDArray[np.bool_]
+    starts: NDArray[np.int64]
+    """Where each run of equal scores begins."""
+
+    @staticmethod
+    def of(label: Ints, score: Floats) -> Ranked:
+        """The rows in order of `score`, lowest first."""
+        order = np.argsort(score, kind="stable")
+        ranked = score[order]
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+        return Ranked(order, label[order] == 1, starts)
+
+    def auc(self, weight: Floats | Ints) -> float:
+        """AUC when row i counts `weight[i]` times; NaN with one class."""
+        ones, zeros = self._counts(weight)
+        pairs = ones.sum() * zeros.sum()
+        below = np.cumsum(zeros) - zeros
+        return float((ones * (below + zeros / 2)).sum() / pairs) if pairs else float("nan")
+
+    def average_precision(self, weight: Floats | Ints) -> float:
+        """Average precision when row i counts `weight[i]` times; NaN without a one."""
+        ones, zeros = (counts[::-1] for counts in self._counts(weight))
+        found = np.cumsum(ones)
+        taken = found + np.cumsum(zeros)
+        precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
+        return float((ones * precision).sum() / found[-1]) if found[-1] else float("nan")
+
+    def _counts(self, weight: Floats | Ints) -> tuple[Floats, Floats]:
+        """Weights of ones and of zeros at each distinct score, lowest first."""
+        ranked = weight[self.order].astype(np.float64)
+        return (
+            np.add.reduceat(np.where(self.ones, ranked, 0.0), self.starts),
+            np.add.reduceat(np.where(self.ones, 0.0, ranked), self.starts),
+        )
