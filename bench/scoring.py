@@ -106,7 +106,7 @@ def trained(store: ModelStore, name: str) -> tuple[TrainedRun, LocalModel]:
     frame["customer_id"] = np.arange(len(frame)).astype(str)
     frame["as_of"] = pd.Timestamp("2011-03-07", tz="UTC") + pd.to_timedelta(np.arange(len(frame)) % 10 * 7, unit="D")
     baselines = [{"name": "first", "column": "x0", "higher_means": "positive"}]
-    config = TrainingConfig.model_validate({"baselines": baselines, **MODELS[name]})
+    config = TrainingConfig.model_validate({"baselines": baselines, "candidates": [{"name": "timed", **MODELS[name]}]})
     fitted = fit(labelled_rows(frame, key=("customer_id",)), COLUMNS, config, horizon=30, seconds=clock.stopwatch)
     facts = TrainingFacts(name.replace(" ", "_"), "bench", fitted.model, fitted.inputs, {}, {}, ())
     run = store.log_training(facts)

@@ -20,7 +20,9 @@ from penstock import wiring
 from penstock.config.load import Configuration, conf_folder, load, pipeline_names
 from penstock.config.model import View
 from penstock.errors import UsageError
+from penstock.features import catalog
 from penstock.features.asof import as_of_join
+from penstock.features.spec import definition
 from penstock.lake import tables
 from penstock.lake.delta import Lake
 from penstock.wiring import House, Words
@@ -110,25 +112,30 @@ class Workbench:
         >>> lake.feature_set("customer_activity", spine, max_age=timedelta(days=7))  # doctest: +SKIP
         """
         names = (views,) if isinstance(views, str) else tuple(views)
-        found = [self._view(name) for name in names]
+        owners = [self._owner(name) for name in names]
+        found = [owner.pipeline.features for owner in owners]
         left = spine if hasattr(spine, "sparkSession") else _spark_frame(self._lake, spine, at)
-        rights = [self._features(view) for view in found]
+        rights = [self._features(owner) for owner in owners]
         _require_spine(left, found, rights, at)
         for view, right in zip(found, rights, strict=True):
             left = as_of_join(left, right, view.entity, at, "as_of", max_age)
         return left
 
-    def _view(self, name: str) -> View:
-        pipelines = [self._configuration(pipeline).pipeline for pipeline in pipeline_names(self._house.configuration.folder)]
-        views = {pipeline.features.name: pipeline.features for pipeline in pipelines}
+    def _owner(self, name: str) -> Configuration:
+        """A configuration that declares the view."""
+        every = [self._configuration(pipeline) for pipeline in pipeline_names(self._house.configuration.folder)]
+        views = {one.pipeline.features.name: one for one in every}
         if name not in views:
             raise UsageError("feature view", got=repr(name), expected=f"one of {', '.join(views)}", next=_nearest(name, tuple(views)))
         return views[name]
 
-    def _features(self, view: View) -> DataFrame:
+    def _features(self, owner: Configuration) -> DataFrame:
+        """The rows of the version of the view that the configuration means."""
         from pyspark.sql import functions as F
 
-        table = f"features_{view.name}"
+        view = owner.pipeline.features
+        numbers = {found.entry.definition: found.entry.version for found in catalog.read(self._lake, view.name)}
+        table = tables.features(view.name, (), (), "", numbers.get(definition(view, owner.contract.timezone), 1)).name
         if not self._lake.exists(table):
             raise UsageError(f"table {table}", got="none", expected="one", next="penstock features PIPELINE --as-of DATE")
         rows = self._lake.read(table)

@@ -25,7 +25,7 @@ from penstock.training.fit import Fitted, fit
 from penstock.training.inputs import from_pandas
 from penstock.training.parts import parts_of
 from penstock.training.rows import labelled_rows
-from training_rows import FEATURES, config, made
+from training_rows import FEATURES, LOGISTIC, config, made
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -34,6 +34,7 @@ with warnings.catch_warnings():
 LINEAR: dict[str, Any] = {
     "estimator": "sklearn.linear_model.LogisticRegression",
     "params": {"max_iter": 300},
+    "space": {},
     "search": {"trials": 1},
     "preprocessing": {"impute": "median"},
 }
@@ -41,7 +42,7 @@ LINEAR: dict[str, Any] = {
 
 def boosted(leaves: int, **more: Any) -> TrainingConfig:
     params = {"early_stopping": False, "max_iter": 20, "max_leaf_nodes": leaves, "min_samples_leaf": 10}
-    return config(params=params, search={"trials": 1}, **more)
+    return config(params=params, space={}, search={"trials": 1}, **more)
 
 
 def trained(given_: TrainingConfig) -> Fitted:
@@ -103,10 +104,12 @@ def test_rows_are_explained_alike_in_whatever_batches_they_come(trees: Any) -> N
     assert np.concatenate(parts_, axis=1).tobytes() == explanation.contributions(matrix, inputs).tobytes()
 
 
-def test_a_linear_model_is_explained_as_shap_does_it() -> None:
-    fitted = trained(config(**LINEAR))
+@pytest.mark.parametrize("more", [{}, {"preprocessing": LOGISTIC["preprocessing"], "select": {"share": 0.5}}], ids=["plain", "selected"])
+def test_a_linear_model_is_explained_as_shap_does_it(more: dict[str, Any]) -> None:
+    fitted = trained(config(**{**LINEAR, **more}))
     explanation, parts, matrix = explained(fitted)
     train = parts.transform(from_pandas(made(6), fitted.inputs))
+    assert len(explanation.sources) == matrix.shape[1]
     asked = shap.LinearExplainer(parts.estimator, shap.maskers.Independent(train, max_samples=len(train))).shap_values(matrix)
     found = explanation.contributions(matrix, len(fitted.inputs.names))
     np.testing.assert_allclose(found, by_shap(asked, explanation, len(found)), rtol=0, atol=1e-9)
@@ -149,6 +152,7 @@ def test_a_calibration_that_turns_the_order_round_turns_the_reasons_round_too() 
             config(
                 estimator="sklearn.ensemble.RandomForestClassifier",
                 params={"n_estimators": 5},
+                space={},
                 search={"trials": 1},
                 preprocessing={"impute": "median"},
             ),

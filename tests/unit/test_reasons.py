@@ -153,9 +153,8 @@ def test_values_of_personal_columns_are_never_told() -> None:
 
 
 def test_words_do_not_change_what_a_feature_table_means() -> None:
-    assert definition(view(), "UTC") == definition(
-        view(orders={"reason": "{value} orders"}, gap={"reason_with": None, "reason": "x {gap}"})
-    )
+    told = view(orders={"reason": "{value} orders"}, gap={"reason_with": None, "reason": "x {gap}"})
+    assert definition(view(), "UTC") == definition(told, "UTC")
 
 
 def test_the_shipped_pipeline_speaks_of_every_input_once() -> None:

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.feature_selection import SelectPercentile
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
@@ -58,7 +59,9 @@ class _NotExplained(Exception):  # noqa: N818 - it never leaves this module
 
 def _sources(steps: list[tuple[str, Any]], inputs: Inputs) -> tuple[int, ...]:
     """For each column that the estimator takes, the input that it comes from."""
-    prepare = steps[0][1] if steps else None
+    prepare, chosen = (steps[0][1] if steps else None), None
+    if isinstance(prepare, Pipeline) and len(prepare.steps) == 2 and isinstance(prepare[1], SelectPercentile):
+        prepare, chosen = prepare[0], prepare[1].get_support()
     if not isinstance(prepare, ColumnTransformer):
         raise _NotExplained("no preparation of columns that is known")
     found: list[int] = []
@@ -70,7 +73,7 @@ def _sources(steps: list[tuple[str, Any]], inputs: Inputs) -> tuple[int, ...]:
         found += [inputs.names.index(name) for name, count in zip(columns, width, strict=True) for _ in range(count)]
     if len(found) != len(prepare.get_feature_names_out()):
         raise _NotExplained("a preparation that makes other columns than it says")
-    return tuple(found)
+    return tuple(source for at, source in enumerate(found) if chosen is None or chosen[at])
 
 
 def _encoder(step: Any) -> OneHotEncoder | None:
