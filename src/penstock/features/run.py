@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Work:
-    """Landed versions in (`after`, `to`], of which `events` rows concern the view, become tiles; then `days` get their rows."""
+    """Landed versions in (`after`, `to`], of which `events` rows of `hops` (first and last day) concern the view, become tiles.
+
+    Then `days` get their feature rows.
+    """
 
     version: int
     after: int
     to: int
     events: int
+    hops: tuple[date, date] | None
     days: tuple[date, ...]
 
 
@@ -81,11 +85,11 @@ def _work(run: Run, version: ViewVersion) -> Work:
     run.lake.check_definition(feature_table)
     landed = tables.landing(run.pipeline.source, [])
     after, to = _cursor(run, tile_table), run.lake.version(landed)
-    count = _concerned(run, version, after, to) if to > after else 0
+    count, hops = _concerned(run, version, after, to) if to > after else (0, None)
     done = _existing(run, feature_table)
     schedule = run.pipeline.schedule
     wanted = clock.weekly(schedule.first, run.day, schedule.every_days)
-    return Work(version.number, after, to, count, tuple(day for day in wanted if day not in done))
+    return Work(version.number, after, to, count, hops, tuple(day for day in wanted if day not in done))
 
 
 def _fill(run: Run, version: ViewVersion, work: Work) -> tuple[int, int, dict[str, int]]:
@@ -188,8 +192,13 @@ def _replaced(run: Run, after: int, to: int) -> tuple[tuple[str, datetime, datet
     return tuple(sorted((r[0], clock.from_epoch(r[1]), None if r[2] is None else clock.from_epoch(r[2]), r[3]) for r in rows))
 
 
-def _changes(run: Run, version: ViewVersion, after: int, to: int) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
-    """Added events, the keys of the tiles that they or replaced rows change, all events as of version `to`, and the replaced file versions."""
+def _changes(
+    run: Run, version: ViewVersion, after: int, to: int, hops: tuple[date, date] | None
+) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
+    """Added events, the keys of the tiles that they or replaced rows change, events as of version `to`, and the replaced file versions.
+
+    The events are all of them, or those around the days `hops` of the added ones when no file was replaced.
+    """
     view = version.view
     landed = tables.landing(run.pipeline.source, [])
     odd = _replaced(run, after, to)
@@ -199,6 +208,8 @@ def _changes(run: Run, version: ViewVersion, after: int, to: int) -> tuple[DataF
     silent = spark.createDataFrame([row[:2] for row in odd if row[3]], "_file string, _known_at timestamp")
     added = _added(run, after, to)
     everything = tiles.events(run.lake.read(landed, to), view, run.contract.timezone)
+    if hops is not None and not odd:
+        everything = _around(version, everything, hops)
     own = tiles.events(added, view, run.contract.timezone)
     arrived = added.select("_file", "_known_at").unionByName(silent)
     changed = tiles.touched(own, arrived, everything, replaced, view.entity)
@@ -208,12 +219,29 @@ def _changes(run: Run, version: ViewVersion, after: int, to: int) -> tuple[DataF
     return own, changed, everything, replaced
 
 
-def _concerned(run: Run, version: ViewVersion, after: int, to: int) -> int:
-    """How many added rows concern the view; where none does, a corrected file may still have taken rows away."""
+def _around(version: ViewVersion, events: DataFrame, hops: tuple[date, date]) -> DataFrame:
+    """Events of some days and a few hours more, by a condition that Delta can skip files by: a week's tiles need no year's rows."""
+    from pyspark.sql import functions as F
+
+    time = version.view.event_time
+    if dict(events.dtypes)[time] != "timestamp":
+        return events
+    # Midnights of the session's time zone, which no other is further than a day away from.
+    first, end = F.date_sub(F.lit(hops[0]), 1).cast("timestamp"), F.date_add(F.lit(hops[1]), 2).cast("timestamp")
+    return events.where((F.col(time) >= first) & (F.col(time) < end))
+
+
+def _concerned(run: Run, version: ViewVersion, after: int, to: int) -> tuple[int, tuple[date, date] | None]:
+    """How many added rows concern the view, and their days; where none does, a corrected file may still have taken rows away."""
+    from pyspark.sql import functions as F
+
     added = tiles.events(_added(run, after, to), version.view, run.contract.timezone)
-    return added.count() or _changes(run, version, after, to)[1].count()
+    count, first, last = added.agg(F.count("*"), F.min("hop"), F.max("hop")).collect()[0]
+    if count:
+        return count, (first, last)
+    return _changes(run, version, after, to, None)[1].count(), None
 
 
 def _new_tiles(run: Run, version: ViewVersion, work: Work) -> DataFrame:
-    _, changed, everything, replaced = _changes(run, version, work.after, work.to)
+    _, changed, everything, replaced = _changes(run, version, work.after, work.to, work.hops)
     return tiles.tiles(changed, everything, replaced, version.view)
