@@ -141,7 +141,7 @@ def unmoved(loaded: Loaded, wording: Wording, table: pd.DataFrame, weeks: list[A
         matrix, score = scored(loaded, batch, np.empty((len(frame), len(loaded.inputs.numeric)), order="F"))
         words = ["|".join(texts) for texts in reasons_of(loaded, wording, batch, matrix).to_pylist()]
         parts.append(pd.DataFrame({"score": score.round(digits), "words": words}, index=frame["customer_id"]))
-    both = parts[0].join(parts[1], how="inner", rsuffix="_next")
+    both = parts[0].join(parts[1], how="inner", suffixes=("", "_next"))
     same = both["score"] == both["score_next"]
     kept = both["words"] == both["words_next"]
     shares = {"same_score": same, "same_words": kept, "same_score_other_words": same & ~kept}
