@@ -10,6 +10,7 @@ from penstock.report.data import (
     Acting,
     CalibrationPoint,
     Cohort,
+    Contended,
     Count,
     DataFacts,
     Drift,
@@ -177,6 +178,15 @@ def _model(version: str, standing: str, trained: date, rows: int, auc: float) ->
         acting=Acting(
             *("GBP", 0.42, 840.0, 795.0, 610.0, 990.0, -310.0),
             curve=tuple(ProfitPoint(s / 20, 4_400 * s / 20 - 4_710 * (s / 20) ** 2) for s in range(21)),
+        ),
+        contenders=(
+            Contended(
+                "boosting", "candidate", True, auc, auc - 0.02, auc + 0.02, auc + 0.006, 0.2031, 795.0, "market=abroad", 0.647, 1548.2, 4.3
+            ),
+            Contended(
+                "logistic", "candidate", False, auc - 0.008, auc - 0.03, auc + 0.012, auc, 0.2101, 752.0, "market=abroad", 0.641, 730.0, 5.9
+            ),
+            Contended("order count", "heuristic", False, 0.7, 0.68, 0.72, 0.69, profit=610.0),
         ),
         approved_by="policy of environment local",
     )

@@ -19,7 +19,7 @@ from penstock.report import evidence, shape
 from penstock.report.data import Now, ReportData
 from penstock.report.gathered import Gathered, Models, Rows, Training
 from penstock.stage import Run
-from penstock.training import dataset
+from penstock.training import compare, dataset
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -117,7 +117,11 @@ def _models(run: Run) -> Models:
     versions = store.versions(name)
     registered = {version.run_id for version in versions}
     trainings = [
-        Training(found, dataset.record_from_json(store.read_text(found.run_id, dataset.RECORD)))
+        Training(
+            found,
+            dataset.record_from_json(store.read_text(found.run_id, dataset.RECORD)),
+            compare.from_json(store.read_text(found.run_id, compare.COMPARISON)) if found.run_id == training.run_id else (),
+        )
         for training in reversed(store.runs(name))
         for found in store.candidates(name, training).values()
         if found.run_id == training.run_id or found.run_id in registered

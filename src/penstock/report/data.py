@@ -210,6 +210,28 @@ class GainPoint:
 
 
 @dataclass(frozen=True)
+class Contended:
+    """A candidate, the champion or a heuristic on a training's holdout rows; `low` and `high` bound the AUC. `profit` is a list's.
+
+    `kib` is the size on disk, `micros` the microseconds to score a row on the machine that trained; a heuristic has neither.
+    """
+
+    name: str
+    kind: str
+    chosen: bool = False
+    auc: float | None = None
+    low: float | None = None
+    high: float | None = None
+    average_precision: float | None = None
+    brier: float | None = None
+    profit: float | None = None
+    weakest_segment: str = ""
+    weakest_auc: float | None = None
+    kib: float | None = None
+    micros: float | None = None
+
+
+@dataclass(frozen=True)
 class ModelRow:
     """One model version with its evidence; `standing` is a word such as production, previous, refused or candidate."""
 
@@ -225,6 +247,7 @@ class ModelRow:
     calibration: tuple[CalibrationPoint, ...] = ()
     gain: tuple[GainPoint, ...] = ()
     acting: Acting | None = None
+    contenders: tuple[Contended, ...] = ()
     approved_by: str | None = None
 
     @property

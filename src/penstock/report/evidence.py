@@ -11,6 +11,7 @@ from penstock.lake.contract import Contract, missing_days
 from penstock.report.data import (
     Acting,
     CalibrationPoint,
+    Contended,
     Count,
     DataFacts,
     Freshness,
@@ -25,6 +26,7 @@ from penstock.report.data import (
 )
 from penstock.report.gathered import Gathered, Row, Rows, Training
 from penstock.report.shape import MOVES, faults
+from penstock.training.compare import PROFIT, Contender, Figure
 from penstock.training.records import Version
 
 _BASELINE = ("baseline.", ".auc")
@@ -103,7 +105,30 @@ def _model(found: Gathered, training: Training, version: Version | None, gate: R
         calibration=tuple(CalibrationPoint(*point) for point in record.calibration),
         gain=tuple(GainPoint(*point) for point in record.gain),
         acting=_acting(training, found.pipeline.stakes),
+        contenders=tuple(map(_contended, training.contenders)),
         approved_by=_approved_by(found.decisions, version),
+    )
+
+
+def _contended(one: Contender) -> Contended:
+    def value(name: str) -> float | None:
+        return one.figures[name].value if name in one.figures else None
+
+    auc = one.figures.get("auc", Figure(None))
+    return Contended(
+        name=one.name.replace("_", " "),
+        kind=one.kind,
+        chosen=one.chosen,
+        auc=auc.value,
+        low=auc.low,
+        high=auc.high,
+        average_precision=value("average_precision"),
+        brier=value("brier"),
+        profit=value(PROFIT),
+        weakest_segment=one.weakest_segment,
+        weakest_auc=one.weakest_auc,
+        kib=one.cost.size_bytes / 1024 if one.cost else None,
+        micros=one.cost.row_micros if one.cost else None,
     )
 
 

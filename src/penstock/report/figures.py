@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from penstock import worth
-from penstock.report.data import Cohort, known
+from penstock.report.data import Cohort, Contended, known
 
 UNKNOWN = "–"
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -69,6 +69,21 @@ def short_day(value: date) -> str:
 def short_month(value: date) -> str:
     """`Sep 11`: month and year, for axes longer than a year."""
     return f"{_MONTHS[value.month - 1]} {value.year % 100:02d}"
+
+
+def auc_bounds(one: Contended) -> str:
+    """The interval of a contender's AUC: `0.738 to 0.777`."""
+    return f"{metric(one.low)} to {metric(one.high)}" if known(one.low) and known(one.high) else UNKNOWN
+
+
+def whole(value: float | None) -> str:
+    """A number without decimals: `1,548`."""
+    return f"{value:,.0f}" if value is not None and known(value) else UNKNOWN
+
+
+def tenths(value: float | None) -> str:
+    """A number with one decimal: `4.3`."""
+    return f"{value:,.1f}" if value is not None and known(value) else UNKNOWN
 
 
 def interval(cohort: Cohort) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from penstock.config.model import Pipeline
 from penstock.lake.contract import Contract
+from penstock.training.compare import Contender
 from penstock.training.dataset import Record
 from penstock.training.records import TrainedRun, Version
 
@@ -21,10 +22,11 @@ Rows = Sequence[Row]
 
 @dataclass(frozen=True)
 class Training:
-    """A finished training run and the record of what it was made from."""
+    """A finished training run, the record of what it was made from, and whom it was compared with (a chosen candidate's alone)."""
 
     run: TrainedRun
     record: Record
+    contenders: tuple[Contender, ...] = ()
 
 
 @dataclass(frozen=True)

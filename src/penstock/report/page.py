@@ -34,6 +34,9 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
     "instant": figures.instant,
     "word": figures.word,
     "interval": figures.interval,
+    "auc_bounds": figures.auc_bounds,
+    "whole": figures.whole,
+    "tenths": figures.tenths,
     "cell": str,
 }
 
