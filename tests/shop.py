@@ -245,8 +245,10 @@ def canonical(lake: Path, table: str) -> list[tuple[Any, ...]]:
 def _plain(value: Any) -> Any:
     if isinstance(value, float) and math.isnan(value):
         return "NaN"  # NaN is not equal to itself
+    if isinstance(value, list):
+        return tuple(map(_plain, value))
     if isinstance(value, dict):
-        return sorted(value.items())  # a map's order says nothing, and Connect writes another than a local session
+        return tuple(sorted(value.items()))  # a map's order says nothing, and Connect writes another than a local session
     return value
 
 

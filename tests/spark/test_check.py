@@ -45,7 +45,7 @@ class Landing:
     def files(self, *paths: Path) -> DataFrame:
         found = [inspect(str(path)) for path in paths]
         assert [f.fault for f in found] == [None] * len(found)
-        planned = [(f.name, f.path, f.digest, known_time(self.contract, f.name)) for f in found]
+        planned = [(f.name, f.path, f.digest, known_time(self.contract, f.name), None, None) for f in found]
         files = self.spark.createDataFrame(planned, ", ".join(f"{name} {type_}" for name, type_ in FILE_COLUMNS))
         schema = ", ".join(f"`{name}` {type_}" for name, type_ in parsed_columns(self.contract))
         return rows.checked(files.mapInArrow(parser(self.contract), schema), self.contract)
