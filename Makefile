@@ -33,6 +33,7 @@ test-all: setup ## all tests
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: setup ## measurements, one file a stage, written to bench/results
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[bench]'
 	@for file in bench/[a-z]*.py; do echo "== $$file"; $(BIN)/python "$$file" $(ARGS); done
 
 lint: $(STAMP) ## ruff and mypy

@@ -49,7 +49,7 @@ def main() -> int:
     found = {}
     for name, train in protocols.items():
         model = fit(train, columns, config, horizon=horizon, seconds=clock.stopwatch)
-        found[name] = {"train_rows": len(train), **judged(rows, model.scores)}
+        found[name] = {"train_rows": len(train), "candidate": model.candidate.name, **judged(rows, model.scores)}
     for column, sign in (("orders_all", -1.0), ("orders_90d", -1.0), ("recency_days", 1.0)):
         found[f"heuristic_{column}"] = judged(rows, lambda part, c=column, s=sign: s * part.frame[c].to_numpy(dtype=float))
     found["floor"] = {"auc_at_2011_08_01": 0.748, "mean_auc_to_2011_11_07": 0.72}

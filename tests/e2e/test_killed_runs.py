@@ -124,7 +124,7 @@ def test_runs_that_are_killed_at_every_point_one_after_the_other_are_finished_by
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ONE_A_STAGE)
+@pytest.mark.parametrize("point", ["features.tiled", "train.logged", "publish.began"])
 def test_a_run_that_was_killed_is_finished_by_the_next(
     clients: Clients, shop_conf: Path, lake: Path, expected: dict[str, Any], point: str
 ) -> None:
@@ -148,7 +148,7 @@ def test_a_run_that_was_killed_twice_at_one_point_is_finished_by_the_next(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seconds", [5, 10, 16])
+@pytest.mark.parametrize("seconds", [6, 13])
 def test_a_run_that_was_killed_at_any_moment_is_finished_by_the_next(
     clients: Clients, shop_conf: Path, lake: Path, expected: dict[str, Any], seconds: int
 ) -> None:
@@ -175,7 +175,7 @@ def test_a_first_run_that_was_killed_is_finished_by_the_next(clients: Clients, s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", ["land.appended", "publish.began"])
+@pytest.mark.parametrize("point", ["publish.began"])
 def test_a_killed_process_takes_its_own_spark_with_it_and_the_next_run_finishes(
     clients: Clients, shop_conf: Path, lake: Path, expected: dict[str, Any], point: str
 ) -> None:
