@@ -108,7 +108,16 @@ def trained(store: ModelStore, name: str) -> tuple[TrainedRun, LocalModel]:
     baselines = [{"name": "first", "column": "x0", "higher_means": "positive"}]
     config = TrainingConfig.model_validate({"baselines": baselines, "candidates": [{"name": "timed", **MODELS[name]}]})
     fitted = fit(labelled_rows(frame, key=("customer_id",)), COLUMNS, config, horizon=30, seconds=clock.stopwatch)
-    facts = TrainingFacts(name.replace(" ", "_"), "bench", fitted.model, fitted.inputs, {}, {}, ())
+    facts = TrainingFacts(
+        pipeline=name.replace(" ", "_"),
+        candidate="timed",
+        training_id="bench",
+        model=fitted.model,
+        inputs=fitted.inputs,
+        params={},
+        metrics={},
+        tables=(),
+    )
     run = store.log_training(facts)
     return run, store.local_model(run)
 
