@@ -8,6 +8,7 @@ frees with the process, shows that it is gone; elsewhere its lease ends by time,
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from penstock.lake.delta import Lake, Txn
 from penstock.lake.tables import LEASES, LEDGER, Table
 
 _STEPS = 100  # appends to one table within one lease
+_LOOKS = 50  # at a name that is not written yet, for a second in all
 _FEED = 200  # commits of `leases` to look back for who came first
 
 
@@ -162,5 +164,11 @@ def _file_lock(folder: Path, job: str, run_id: str) -> Iterator[None]:
 
 
 def _holder(lock: IO[str]) -> str:
-    lock.seek(0)
-    return lock.read().strip() or "unknown"
+    """Who holds the lock. Between taking it and writing its name the holder needs a moment."""
+    for _ in range(_LOOKS):
+        lock.seek(0)
+        name = lock.read().strip()
+        if name:
+            return name
+        time.sleep(0.02)
+    return "unknown"
