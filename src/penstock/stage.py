@@ -73,8 +73,12 @@ class Run:
 
     @property
     def contract(self) -> Contract:
-        """The contract of the pipeline's source."""
+        """The contract of the pipeline's own source."""
         return self.configuration.contract
+
+    def contract_of(self, source: str) -> Contract:
+        """The contract of one of the pipeline's sources."""
+        return self.configuration.contracts[source]
 
     @property
     def day(self) -> date:
@@ -116,8 +120,14 @@ class Run:
 
 
 def jobs_of(pipeline: Pipeline) -> dict[str, str]:
-    """Lease names: a source and a view may be shared by pipelines, so they have leases of their own."""
-    return {"source": f"source/{pipeline.source}", "view": f"view/{pipeline.features.name}", "pipeline": f"pipeline/{pipeline.name}"}
+    """Lease names: sources and a view may be shared by pipelines, so they have leases of their own."""
+    sources = {source_job(source): f"source/{source}" for source in pipeline.sources}
+    return {**sources, "view": f"view/{pipeline.features.name}", "pipeline": f"pipeline/{pipeline.name}"}
+
+
+def source_job(source: str) -> str:
+    """The kind of the job that lands a source."""
+    return f"source:{source}"
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from penstock.training.featured import checks_json, metadata_json
 
 CHURN = load(shop.REPOSITORY / "conf", "local", "churn")
 AT = datetime(2011, 9, 5, tzinfo=UTC)
-ENTRIES = {e.column: e for e in entries(CHURN.pipeline, CHURN.contract, 1, 1)}
+ENTRIES = {e.column: e for e in entries(CHURN.pipeline, CHURN.contracts, 1, 1)}
 
 
 def described(**words: object) -> Pipeline:
@@ -56,14 +56,14 @@ def test_a_row_says_how_its_column_is_computed_and_from_what() -> None:
 
 
 def test_a_column_has_the_words_of_its_view_and_its_own_and_somebody_always_answers_for_it() -> None:
-    made = {e.column: e for e in entries(described(tags=("where", "shop"), restrictions=("not for pricing",)), CHURN.contract, 2, 1)}
+    made = {e.column: e for e in entries(described(tags=("where", "shop"), restrictions=("not for pricing",)), CHURN.contracts, 2, 1)}
     assert (made["market"].tags, made["market"].restrictions, made["market"].owner) == (("shop", "where"), ("not for pricing",), "sales")
     assert (made["country"].tags, made["country"].restrictions) == (("shop",), ())
     assert ENTRIES["country"].owner == CHURN.pipeline.purpose.owner
 
 
 def test_words_change_neither_a_version_nor_a_column_s_meaning() -> None:
-    made = {e.column: e for e in entries(described(description="abroad?"), CHURN.contract, 1, 1)}
+    made = {e.column: e for e in entries(described(description="abroad?"), CHURN.contracts, 1, 1)}
     assert {(n, e.meaning, e.definition) for n, e in made.items()} == {(n, e.meaning, e.definition) for n, e in ENTRIES.items()}
     assert made["market"] != ENTRIES["market"]
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import odd_contract
 from penstock.clock import midnight
-from penstock.config.model import Label
+from penstock.config.label import Label
 from penstock.errors import ConfigError, DataError
 from penstock.labels.mature import standing
 from penstock.lake.contract import Contract, load_contract, missing_days
@@ -24,7 +24,7 @@ from penstock.landing.arrivals import decide, files_in, parts_of
 from penstock.landing.columnar import text_of
 from penstock.landing.layout import Layout, layout_of
 from penstock.landing.read import FILE_COLUMNS, compare_header, inspect, parse
-from penstock.landing.run import _readings
+from penstock.landing.source import _readings
 
 PAIR = (("A", "a"), ("B", "b"))
 JSON, PARQUET = Layout(PAIR, format="json"), Layout(PAIR, format="parquet")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from penstock.clock import local_day, midnight
-from penstock.config.model import Label
+from penstock.config.label import Label
 from penstock.labels.mature import Cohort, affected, standing
 from penstock.lake.contract import Contract, expected_days, load_contract
 

@@ -31,7 +31,7 @@ def run(configuration: Configuration, *listed: Configuration) -> Run:
     """A run that knows what the catalogue lists, version by version, and has neither lake nor services to ask."""
     nobody = cast("Any", None)
     found = [
-        Found(entry, AT) for n, each in enumerate(listed, start=1) for entry in catalog.entries(each.pipeline, each.contract, n, revision=1)
+        Found(entry, AT) for n, each in enumerate(listed, start=1) for entry in catalog.entries(each.pipeline, each.contracts, n, revision=1)
     ]
     return Run(configuration, nobody, nobody, "", "", AT, "run", {}, Silent(), "", memo={versions._MEMO: tuple(found)})
 
@@ -98,7 +98,7 @@ def test_the_tables_of_a_version_have_the_columns_that_it_declares() -> None:
 
 
 def test_a_declaration_that_this_release_cannot_read_is_told() -> None:
-    entry = replace(catalog.entries(CHURN.pipeline, CHURN.contract, 1, 1)[0], declaration='{"name": "customer_activity"}')
+    entry = replace(catalog.entries(CHURN.pipeline, CHURN.contracts, 1, 1)[0], declaration='{"name": "customer_activity"}')
     broken = replace(run(CHURN), memo={versions._MEMO: (Found(entry, AT),)})
     with pytest.raises(UsageError, match="declaration of version 1 of customer_activity in feature_catalog"):
         versions.known(broken)

@@ -31,13 +31,18 @@ _CHECKOUT = Path(__file__).parents[3] / "conf"
 
 @dataclass(frozen=True)
 class Configuration:
-    """One pipeline as it will run here: settings, pipeline, its source's contract, and the digest of all three."""
+    """One pipeline as it will run here: settings, pipeline, the contracts of its sources by name, and the digest of all three."""
 
     settings: Settings
     pipeline: Pipeline
-    contract: Contract
+    contracts: Mapping[str, Contract]
     digest: str
     folder: Path
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of the pipeline's own source, whose time zone its days are of."""
+        return self.contracts[self.pipeline.source]
 
 
 def environment(name: str, default: str | None = None) -> str | None:
@@ -84,18 +89,20 @@ def load(folder: Path, env: str, pipeline: str, overrides: Iterable[str] = ()) -
     # A file that could not be read is one fault: nothing is said of the keys that it would have had.
     settings = None if settings_tree is None else _validate(Settings, {"env": env, **settings_tree}, f"env/{env}.yml or base.yml", faults)
     chosen = None if pipeline_tree is None else _validate(Pipeline, pipeline_tree, f"pipelines/{pipeline}.yml", faults)
-    contract = None if pipeline_tree is None else _contract(folder, str(pipeline_tree.get("source", "")), faults)
-    if chosen is not None and contract is not None:
-        personal = [c.name for c in contract.columns if c.is_personal]
+    # Of a pipeline that has faults the one source that its text names is still looked at.
+    named = chosen.sources if chosen else () if pipeline_tree is None else (str(pipeline_tree.get("source", "")),)
+    read = {source: _contract(folder, source, faults) for source in named}
+    contracts = {source: contract for source, contract in read.items() if contract is not None}
+    if chosen is not None and len(contracts) == len(named):
+        personal = [c.name for source in chosen.feature_sources for c in contracts[source].columns if c.is_personal]
         faults += [f"pipelines/{pipeline}.yml: features.{fault}" for fault in reasons.faults(chosen.features, personal)]
-    if faults or settings is None or chosen is None or contract is None:
+    if faults or settings is None or chosen is None:
         raise ConfigError(faults, next=f"correct the keys named above in {folder}")
     if chosen.name != pipeline:
         raise ConfigError([f"pipelines/{pipeline}.yml: name: got {chosen.name!r}, expected {pipeline!r}"])
-    digest = digest_of(
-        {"settings": settings.model_dump(mode="json"), "pipeline": chosen.model_dump(mode="json"), "contract": contract.digest}
-    )
-    return Configuration(settings, chosen, contract, digest, folder)
+    digests = {source: contract.digest for source, contract in contracts.items()}
+    digest = digest_of({"settings": settings.model_dump(mode="json"), "pipeline": chosen.model_dump(mode="json"), "contracts": digests})
+    return Configuration(settings, chosen, contracts, digest, folder)
 
 
 def digest_of(value: Any) -> str:

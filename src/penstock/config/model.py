@@ -7,64 +7,19 @@
 from __future__ import annotations
 
 import re
-from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from penstock.config import reasons
+from penstock.config.label import Label, Schedule, Treated
 from penstock.config.monitoring import MonitoringConfig
 from penstock.config.publish import Band, PublishConfig
 from penstock.config.purpose import Purpose, Stakes
 from penstock.config.training import TrainingConfig
+from penstock.config.types import Expression, Name, Reasons, SqlType, Window
 from penstock.config.values import Frozen
-from penstock.lake.expressions import check_expression, check_identifier
-
-WINDOW = re.compile(r"[1-9][0-9]{0,3}d|all")
-_TYPE = re.compile(r"boolean|int|bigint|float|double|string|date|timestamp|decimal\(([1-9]|[12][0-9]|3[0-8]), ?([0-9]|[12][0-9]|3[0-8])\)")
-
-
-def _identifier(name: str) -> str:
-    check_identifier(name)
-    return name
-
-
-def _expression(text: str) -> str:
-    check_expression(text)
-    return text
-
-
-def _window(text: str) -> str:
-    if not WINDOW.fullmatch(text):
-        raise ValueError(f"got {text!r}, expected whole days such as 30d, or all")
-    return text
-
-
-def _type(text: str) -> str:
-    found = _TYPE.fullmatch(text)
-    if found is None or (found[1] and int(found[2]) > int(found[1])):
-        raise ValueError(f"got {text!r}, expected a Spark SQL type such as bigint, double, string or decimal(18,3)")
-    return text
-
-
-def _reason(text: str) -> str:
-    reasons.parse(text)
-    return text
-
-
-Name = Annotated[str, AfterValidator(_identifier)]
-Expression = Annotated[str, AfterValidator(_expression)]
-Window = Annotated[str, AfterValidator(_window)]
-SqlType = Annotated[str, AfterValidator(_type)]
-"""It stands inside SQL text, so only known types pass."""
-
-Reasons = Annotated[
-    tuple[Annotated[str, AfterValidator(_reason)], ...],
-    BeforeValidator(lambda given: (given,) if isinstance(given, str) else given),
-    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
-]
-"""Templates of `penstock.config.reasons`, one or several: the first whose columns all have a value is used."""
 
 _VERSIONED = re.compile(r".*_v[0-9]+")
 
@@ -130,8 +85,8 @@ class FeatureCheck(Frozen):
     holds: Expression
 
 
-class View(Described):
-    """A feature view: one entity's events as tiles, and from them the features at any `as_of`."""
+class Facts(Described):
+    """What one source says of an entity over time: events that become tiles, and what is aggregated of them at any `as_of`."""
 
     name: Name
     source: Name
@@ -143,6 +98,35 @@ class View(Described):
     events: dict[Name, Expression] = Field(default_factory=dict)
     """Named row conditions over the source's columns, used by `when`."""
     aggregates: tuple[Aggregate, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _events_are_named(self) -> Facts:
+        if _VERSIONED.fullmatch(self.name) or "__" in self.name:
+            raise ValueError(
+                f"`name`: got {self.name}, expected one without __ that does not end in _v and a number: tables of parts and versions are named so"
+            )
+        unknown = [a.when for a in self.aggregates if a.when and a.when not in self.events]
+        if unknown:
+            raise ValueError(f"`when` in {self.name}: got {', '.join(unknown)}, expected one of {', '.join(self.events)}")
+        return self
+
+    def aggregate_columns(self) -> tuple[str, ...]:
+        """The columns of the aggregates, by window, in table order."""
+        return tuple(n for a in self.aggregates for n in ([f"{a.name}_{w}" for w in a.windows] or [a.name]))
+
+
+class Joined(Facts):
+    """What another source says of the view's entity, as it was known at each `as_of`.
+
+    `entity` are columns of the view's entity, all or some of them, under the same names in this source's contract. An entity
+    that the source says nothing of has counts and sums of zero and is null in all else.
+    """
+
+
+class View(Facts):
+    """A feature view: one entity's events as tiles, and from them the features at any `as_of`, with what other sources know of it."""
+
+    joined: tuple[Joined, ...] = ()
     derived: tuple[Derived, ...] = ()
     checks: tuple[FeatureCheck, ...] = ()
     max_row_count_change: float = Field(default=0.5, gt=0)
@@ -150,11 +134,14 @@ class View(Described):
 
     @model_validator(mode="after")
     def _names_fit(self) -> View:
-        if _VERSIONED.fullmatch(self.name):
-            raise ValueError(f"`name`: got {self.name}, expected one that does not end in _v and a number: versions' tables are named so")
-        unknown = [a.when for a in self.aggregates if a.when and a.when not in self.events]
-        if unknown:
-            raise ValueError(f"`when` in {self.name}: got {', '.join(unknown)}, expected one of {', '.join(self.events)}")
+        parts = [j.name for j in self.joined]
+        if repeated := sorted({n for n in parts if parts.count(n) > 1}):
+            raise ValueError(f"`joined` of {self.name}: {', '.join(repeated)} stands twice")
+        for part in self.joined:
+            if odd := [n for n in part.entity if n not in self.entity]:
+                raise ValueError(
+                    f"`entity` in {part.name}: got {', '.join(odd)}, expected columns of the view's entity: {', '.join(self.entity)}"
+                )
         names = [*self.entity, "as_of", *self.column_names()]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
@@ -164,30 +151,14 @@ class View(Described):
             raise ValueError("; ".join(wrong))
         return self
 
+    def declared(self) -> tuple[Aggregate | Derived, ...]:
+        """All that columns are made of, in table order."""
+        return (*self.aggregates, *(a for part in self.joined for a in part.aggregates), *self.derived)
+
     def column_names(self) -> tuple[str, ...]:
-        """Feature columns in table order: aggregates (by window), then derived ones."""
-        base = [n for a in self.aggregates for n in ([f"{a.name}_{w}" for w in a.windows] or [a.name])]
-        return (*base, *(d.name for d in self.derived))
-
-
-class Label(Frozen):
-    """The outcome over the `horizon_days` local days from `as_of`, from the same tiles as the features."""
-
-    view: Name
-    horizon_days: int = Field(ge=1, le=3650)
-    delay_days: int = Field(default=1, ge=0, le=365)
-    """Days after the horizon's end before its cohort can mature (late files)."""
-    expression: Expression
-    """Over the view's aggregate names, each taken over the horizon; true or false, or a number."""
-    positive: str = "positive"
-    """What a label of 1 means, in words."""
-
-
-class Schedule(Frozen):
-    """The grid of `as_of`s: every so many days from the first."""
-
-    first: date
-    every_days: int = Field(default=7, ge=1, le=366)
+        """Feature columns in table order: aggregates (by window), those of the joined sources, then derived ones."""
+        joined = (name for part in self.joined for name in part.aggregate_columns())
+        return (*self.aggregate_columns(), *joined, *(d.name for d in self.derived))
 
 
 class Promotion(Frozen):
@@ -206,9 +177,21 @@ class Pipeline(Frozen):
     schedule: Schedule
     population: Expression
     label: Label
+    treated: Treated | None = None
     training: TrainingConfig
     monitoring: MonitoringConfig
     publish: PublishConfig
+
+    @property
+    def feature_sources(self) -> tuple[str, ...]:
+        """The sources that features are made of, each once, the pipeline's own first."""
+        return tuple(dict.fromkeys((self.source, *(part.source for part in self.features.joined))))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All sources that the pipeline lands, each once, the pipeline's own first."""
+        more = (self.label.source, self.treated.source if self.treated else None)
+        return tuple(dict.fromkeys((*self.feature_sources, *(name for name in more if name))))
 
     @property
     def stakes(self) -> Stakes | None:
@@ -236,7 +219,7 @@ class Pipeline(Frozen):
     def _parts_fit(self) -> Pipeline:
         if self.features.source != self.source:
             raise ValueError(f"features.source: got {self.features.source}, expected {self.source}")
-        if self.label.view != self.features.name:
+        if self.label.view is not None and self.label.view != self.features.name:
             raise ValueError(f"label.view: got {self.label.view}, expected {self.features.name}")
         columns = set(self.features.column_names())
         named = {

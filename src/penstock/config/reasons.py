@@ -84,7 +84,7 @@ class Subject:
 def subjects(view: View, personal: Collection[str] = ()) -> tuple[Subject, ...]:
     """What reasons can be about, in the view's order. The values of columns made from `personal` ones are never told."""
     hidden = told_of_persons(view, personal)
-    declared: tuple[Aggregate | Derived, ...] = (*view.aggregates, *view.derived)
+    declared = view.declared()
     with_it: dict[str, list[str]] = {}
     for entry in declared:
         with_it.setdefault(entry.reason_with or entry.name, []).extend(column for column, _ in _columns(entry))
@@ -98,7 +98,7 @@ def subjects(view: View, personal: Collection[str] = ()) -> tuple[Subject, ...]:
 def told_of_persons(view: View, personal: Collection[str]) -> frozenset[str]:
     """Columns of the view that repeat a value of a personal column of the source, itself or by way of another column."""
     hidden: set[str] = set()
-    for entry in view.aggregates:
+    for entry in (*view.aggregates, *(a for part in view.joined for a in part.aggregates)):
         if entry.function in _SHOWS_VALUES and set(_WORD.findall(entry.of or "")) & set(personal):
             hidden.update(column for column, _ in _columns(entry))
     for derived in view.derived:
@@ -111,7 +111,7 @@ def faults(view: View, personal: Collection[str] = ()) -> Iterator[str]:
     """What is wrong with the view's reasons, as sentences."""
     columns = set(view.column_names())
     hidden = told_of_persons(view, personal)
-    declared: tuple[Aggregate | Derived, ...] = (*view.aggregates, *view.derived)
+    declared = view.declared()
     names = {entry.name for entry in declared if entry.reason_with is None}
     for entry in declared:
         if entry.reason_with is not None and entry.reason_with not in names:

@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from penstock import clock
-from penstock.config.model import Aggregate, View
-from penstock.features.spec import EVENTS, Output, feature_columns, merged, outputs
+from penstock.config.model import Aggregate, Facts, View
+from penstock.features.spec import COUNTED, EVENTS, Output, feature_columns, merged, outputs
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -42,8 +42,28 @@ def as_known(tiles: DataFrame, key: Sequence[str], when: DataFrame, days: tuple[
     return spans.join(F.broadcast(when), on=fits & known, how="inner")
 
 
-def features(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], timezone: str) -> DataFrame:
-    """One row for each entity with a tile by each `as_of`: key, `as_of`, and all feature columns."""
+def features(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], timezone: str, joined: Sequence[DataFrame] = ()) -> DataFrame:
+    """One row for each entity with a tile by each `as_of`: key, `as_of`, and all feature columns.
+
+    `joined` are the tiles of the sources that the view joins, in its order. Each is looked at as it was known at the `as_of`;
+    it adds columns and never a row.
+    """
+    from pyspark.sql import functions as F
+
+    base = aggregated(tiles, view, as_ofs, timezone)
+    for part, part_tiles in zip(view.joined, joined, strict=True):
+        known = aggregated(part_tiles, part, as_ofs, timezone)
+        base = base.join(known, on=[*part.entity, "as_of"], how="left")
+        # Of whom a source says nothing, nothing happened there: none, not unknown.
+        zeros = [o for o in outputs(part) if o.aggregate.function in COUNTED]
+        base = base.withColumns({o.name: F.coalesce(F.col(o.name), F.lit(0).cast(o.type)) for o in zeros})
+    for derived in view.derived:
+        base = base.withColumn(derived.name, F.expr(derived.expression).cast(derived.type))
+    return base.select(*view.entity, "as_of", *(name for name, _ in feature_columns(view)))
+
+
+def aggregated(tiles: DataFrame, view: Facts, as_ofs: Mapping[datetime, date], timezone: str) -> DataFrame:
+    """One row for each entity with a tile by each `as_of`: key, `as_of`, and the aggregates of one source."""
     from pyspark.sql import functions as F
 
     # Local days, as windows are: a day later is not 24 hours later when the clocks change.
@@ -53,9 +73,7 @@ def features(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], time
     rows = as_known(tiles, view.entity, when, (None, 0))
     columns = [F.expr(_over_window(o, timezone)).cast(o.type).alias(o.name) for o in outputs(view)]
     base = rows.groupBy(*view.entity, "as_of", "__day").agg(F.sum(EVENTS).alias("__events"), *columns).where("__events > 0")
-    for derived in view.derived:
-        base = base.withColumn(derived.name, F.expr(derived.expression).cast(derived.type))
-    return base.select(*view.entity, "as_of", *(name for name, _ in feature_columns(view)))
+    return base.select(*view.entity, "as_of", *(o.name for o in outputs(view)))
 
 
 def outcomes(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], known_by: datetime, horizon_days: int) -> DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -52,14 +52,13 @@ class Found:
     created_at: datetime
 
 
-def entries(pipeline: Pipeline, contract: Contract, version: int, revision: int) -> tuple[Entry, ...]:
+def entries(pipeline: Pipeline, contracts: Mapping[str, Contract], version: int, revision: int) -> tuple[Entry, ...]:
     """The rows of a pipeline's view under a version number, in table order."""
     view = pipeline.features
-    meanings, definition = spec.column_meanings(view), spec.definition(view, contract.timezone)
-    known = {c.name for c in contract.columns}
-    shared = _columns(known, view.where) | {view.event_time}
+    meanings, definition = spec.column_meanings(view), spec.definition(view, contracts[pipeline.source].timezone)
     declaration = view.model_dump_json()
     origins: dict[str, frozenset[str]] = {}
+    sources: dict[str, str] = {}
 
     def entry(name: str, kind: str, type_: str, column: Aggregate | Derived, computed: str) -> Entry:
         return Entry(
@@ -73,7 +72,7 @@ def entries(pipeline: Pipeline, contract: Contract, version: int, revision: int)
             owner=column.owner or view.owner or pipeline.purpose.owner,
             tags=_once(view.tags, column.tags),
             restrictions=_once(view.restrictions, column.restrictions),
-            source=view.source,
+            source=sources[name],
             source_columns=tuple(sorted(origins[name])),
             computed=computed,
             meaning=meanings[name],
@@ -82,14 +81,18 @@ def entries(pipeline: Pipeline, contract: Contract, version: int, revision: int)
         )
 
     made = []
-    for output in spec.outputs(view):
-        a = output.aggregate
-        when = view.events[a.when] if a.when else None
-        origins[output.name] = frozenset(shared | _columns(known, a.of or "", when or ""))
-        made.append(entry(output.name, "aggregate", output.type, a, _computed(a, when, output.days)))
+    for facts in (view, *view.joined):
+        known = {c.name for c in contracts[facts.source].columns}
+        shared = _columns(known, facts.where) | {facts.event_time}
+        for output in spec.outputs(facts):
+            a = output.aggregate
+            when = facts.events[a.when] if a.when else None
+            origins[output.name], sources[output.name] = frozenset(shared | _columns(known, a.of or "", when or "")), facts.source
+            made.append(entry(output.name, "aggregate", output.type, a, _computed(a, when, output.days)))
     for derived in view.derived:
-        named = names_in(derived.expression) & origins.keys()
+        named = sorted(names_in(derived.expression) & origins.keys())
         origins[derived.name] = frozenset().union(*(origins[name] for name in named))
+        sources[derived.name] = ", ".join(dict.fromkeys(sources[name] for name in named)) or view.source
         made.append(entry(derived.name, "derived", derived.type, derived, " ".join(derived.expression.split())))
     return tuple(made)
 

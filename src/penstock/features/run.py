@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING
 
 from penstock import clock
+from penstock.config.model import Facts
 from penstock.features import asof, catalog, checks, tiles, versions
 from penstock.features.versions import ViewVersion
 from penstock.lake import tables
@@ -22,17 +23,22 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
-    """Landed versions in (`after`, `to`], of which `events` rows of `hops` (first and last day) concern the view, become tiles.
+class Tiling:
+    """Landed versions in (`after`, `to`] of a source, of which `events` rows of `hops` (first and last day) concern the view, become tiles."""
 
-    Then `days` get their feature rows.
-    """
-
-    version: int
+    source: str
     after: int
     to: int
     events: int
     hops: tuple[date, date] | None
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a version of the view needs: tiles, of its own source first and then of those that it joins, and feature rows of `days`."""
+
+    version: int
+    tilings: tuple[Tiling, ...]
     days: tuple[date, ...]
 
 
@@ -67,7 +73,8 @@ def apply(run: Run, chosen: Plan) -> Report:
         outputs |= written
         if written:
             filled.append((work, tiled, rows))
-    inputs = {"landing": max(work.to for work in chosen.work)}
+    read = {tiling.source: tiling.to for work in chosen.work for tiling in work.tilings}
+    inputs = {"landing" if source == run.pipeline.source else f"landing_{source}": to for source, to in read.items()}
     if not outputs:
         return Report("features", "nothing", "up to date", inputs=inputs)
     named = len(kept) > 1 or max(kept) > 1
@@ -81,34 +88,38 @@ def _told(work: Work, tiled: int, rows: int, *, named: bool) -> str:
 
 
 def _work(run: Run, version: ViewVersion) -> Work:
-    tile_table, feature_table = versions.view_tables(run, version)
+    _, feature_table = versions.view_tables(run, version)
     run.lake.check_definition(feature_table)
-    landed = tables.landing(run.pipeline.source, [])
-    after, to = _cursor(run, tile_table), run.lake.version(landed)
-    count, hops = _concerned(run, version, after, to) if to > after else (0, None)
     done = _existing(run, feature_table)
     schedule = run.pipeline.schedule
     wanted = clock.weekly(schedule.first, run.day, schedule.every_days)
-    return Work(version.number, after, to, count, hops, tuple(day for day in wanted if day not in done))
+    tilings = tuple(_tiling(run, version, facts) for facts in (version.view, *version.view.joined))
+    return Work(version.number, tilings, tuple(day for day in wanted if day not in done))
+
+
+def _tiling(run: Run, version: ViewVersion, facts: Facts) -> Tiling:
+    after, to = _cursor(run, versions.tile_table(run, version, facts)), run.lake.version(tables.landing(facts.source, []))
+    count, hops = _concerned(run, version, facts, after, to) if to > after else (0, None)
+    return Tiling(facts.source, after, to, count, hops)
 
 
 def _fill(run: Run, version: ViewVersion, work: Work) -> tuple[int, int, dict[str, int]]:
     """Tiles, feature rows, and the tables' new versions."""
     from pyspark.sql import functions as F
 
-    tile_table, feature_table = versions.view_tables(run, version)
+    _, feature_table = versions.view_tables(run, version)
     tiled = made = 0
     outputs = {}
-    if work.events:
-        frame = _new_tiles(run, version, work)
-        span = {"_from_version": F.lit(work.after + 1), "_to_version": F.lit(work.to), "run_id": F.lit(run.run_id)}
-        done = run.append("view", tile_table, "features", (work.after, work.to), frame.withColumns(span))
-        outputs[tile_table.name], tiled = done.version, done.rows
-        run.progress.step("features.tiled", done.rows)
+    for facts, tiling in zip((version.view, *version.view.joined), work.tilings, strict=True):
+        if tiling.events:
+            tile_table = versions.tile_table(run, version, facts)
+            frame = _new_tiles(run, version, facts, tiling)
+            span = {"_from_version": F.lit(tiling.after + 1), "_to_version": F.lit(tiling.to), "run_id": F.lit(run.run_id)}
+            done = run.append("view", tile_table, "features", (tiling.after, tiling.to), frame.withColumns(span))
+            outputs[tile_table.name], tiled = done.version, tiled + done.rows
+            run.progress.step("features.tiled", done.rows)
     if work.days:
-        at = run.lake.version(tile_table)
-        as_ofs = {run.instant(day): day for day in work.days}
-        rows = run.staged(feature_table.name, asof.features(run.lake.read(tile_table, at), version.view, as_ofs, run.contract.timezone))
+        rows, at = _rows(run, version, work)
         run.progress.step("features.made")
         checks.require(run, rows, version.view, feature_table)
         run.progress.step("features.checked")
@@ -119,18 +130,30 @@ def _fill(run: Run, version: ViewVersion, work: Work) -> tuple[int, int, dict[st
     return tiled, made, outputs
 
 
+def _rows(run: Run, version: ViewVersion, work: Work) -> tuple[DataFrame, int]:
+    """The feature rows of the days, and the version of the tiles of the view's own source that they are made of."""
+    tile_table, feature_table = versions.view_tables(run, version)
+    joined = versions.joined_tables(run, version)
+    for table in joined:
+        run.lake.create(table)  # a source may have landed without a row of anybody
+    at = run.lake.version(tile_table)
+    as_ofs = {run.instant(day): day for day in work.days}
+    tiled, others = run.lake.read(tile_table, at), [run.lake.read(table) for table in joined]
+    return run.staged(feature_table.name, asof.features(tiled, version.view, as_ofs, run.contract.timezone, others)), at
+
+
 def _revision(run: Run) -> int:
     """The revision under which the catalogue has yet to describe the configuration's version; 0 when it says it all."""
     version = versions.current(run)
     told = [f.entry for f in versions.listed(run) if f.entry.version == version.number]
     last = max((entry.revision for entry in told), default=0)
-    meant = catalog.entries(run.pipeline, run.contract, version.number, last)
+    meant = catalog.entries(run.pipeline, run.configuration.contracts, version.number, last)
     return 0 if set(told) == set(meant) else last + 1
 
 
 def _describe(run: Run, revision: int) -> int:
     table, version = tables.FEATURE_CATALOG, versions.current(run)
-    meant = [asdict(entry) for entry in catalog.entries(run.pipeline, run.contract, version.number, revision)]
+    meant = [asdict(entry) for entry in catalog.entries(run.pipeline, run.configuration.contracts, version.number, revision)]
     own = {"as_of": run.as_of, "created_at": clock.now(), "run_id": run.run_id}
     rows = [tuple(_listed((entry | own)[name]) for name in table.column_names) for entry in meant]
     identity = [version.tag, revision]
@@ -168,21 +191,21 @@ def _epoch(column: str) -> Column:
     return F.unix_micros(column)
 
 
-def _added(run: Run, after: int, to: int) -> DataFrame:
+def _added(run: Run, source: str, after: int, to: int) -> DataFrame:
     """The landed rows of versions in (`after`, `to`]; from the first one on they are the table itself, however old its feed is."""
-    landed = tables.landing(run.pipeline.source, [])
+    landed = tables.landing(source, [])
     return run.lake.read(landed, to) if after < 0 else run.lake.changes(landed, after, to)
 
 
-def _replaced(run: Run, after: int, to: int) -> tuple[tuple[str, datetime, datetime | None, bool], ...]:
+def _replaced(run: Run, source: str, after: int, to: int) -> tuple[tuple[str, datetime, datetime | None, bool], ...]:
     """(file, known at, replaced at, without rows) of the file versions that are no more, or that never had an accepted row.
 
     They are few, and most runs have none: Spark then leaves out every join with them.
     """
     from pyspark.sql import functions as F
 
-    files = run.lake.read(tables.files(run.pipeline.source))
-    added = _added(run, after, to)
+    files = run.lake.read(tables.files(source))
+    added = _added(run, source, after, to)
     # The files table is written after the rows it tells of; between the two a killed landing's rows speak for themselves.
     landed = tiles.file_versions(files, added).join(files.select("_file", "_known_at", "accepted"), on=["_file", "_known_at"], how="left")
     odd = landed.where(F.col("__replaced_at").isNotNull() | (F.col("accepted") == 0))
@@ -193,37 +216,36 @@ def _replaced(run: Run, after: int, to: int) -> tuple[tuple[str, datetime, datet
 
 
 def _changes(
-    run: Run, version: ViewVersion, after: int, to: int, hops: tuple[date, date] | None
+    run: Run, version: ViewVersion, facts: Facts, after: int, to: int, hops: tuple[date, date] | None
 ) -> tuple[DataFrame, DataFrame, DataFrame, DataFrame]:
     """Added events, the keys of the tiles that they or replaced rows change, events as of version `to`, and the replaced file versions.
 
     The events are all of them, or those around the days `hops` of the added ones when no file was replaced.
     """
-    view = version.view
-    landed = tables.landing(run.pipeline.source, [])
-    odd = _replaced(run, after, to)
+    landed = tables.landing(facts.source, [])
+    odd = _replaced(run, facts.source, after, to)
     spark = run.lake.spark
     replaced = spark.createDataFrame([row[:3] for row in odd if row[2]], "_file string, _known_at timestamp, __replaced_at timestamp")
     # A correction whose every row was refused has no landed row to be found by, and still takes the earlier rows away.
     silent = spark.createDataFrame([row[:2] for row in odd if row[3]], "_file string, _known_at timestamp")
-    added = _added(run, after, to)
-    everything = tiles.events(run.lake.read(landed, to), view, run.contract.timezone)
+    added = _added(run, facts.source, after, to)
+    everything = tiles.events(run.lake.read(landed, to), facts, run.contract.timezone)
     if hops is not None and not odd:
-        everything = _around(version, everything, hops)
-    own = tiles.events(added, view, run.contract.timezone)
+        everything = _around(facts, everything, hops)
+    own = tiles.events(added, facts, run.contract.timezone)
     arrived = added.select("_file", "_known_at").unionByName(silent)
-    changed = tiles.touched(own, arrived, everything, replaced, view.entity)
-    tile_table, _ = versions.view_tables(run, version)
+    changed = tiles.touched(own, arrived, everything, replaced, facts.entity)
+    tile_table = versions.tile_table(run, version, facts)
     if any(row[3] for row in odd) and run.lake.exists(tile_table):
-        changed = changed.join(run.lake.read(tile_table), on=[*view.entity, "hop", "known_at"], how="left_anti")
+        changed = changed.join(run.lake.read(tile_table), on=[*facts.entity, "hop", "known_at"], how="left_anti")
     return own, changed, everything, replaced
 
 
-def _around(version: ViewVersion, events: DataFrame, hops: tuple[date, date]) -> DataFrame:
+def _around(facts: Facts, events: DataFrame, hops: tuple[date, date]) -> DataFrame:
     """Events of some days and a few hours more, by a condition that Delta can skip files by: a week's tiles need no year's rows."""
     from pyspark.sql import functions as F
 
-    time = version.view.event_time
+    time = facts.event_time
     if dict(events.dtypes)[time] != "timestamp":
         return events
     # Midnights of the session's time zone, which no other is further than a day away from.
@@ -231,17 +253,17 @@ def _around(version: ViewVersion, events: DataFrame, hops: tuple[date, date]) ->
     return events.where((F.col(time) >= first) & (F.col(time) < end))
 
 
-def _concerned(run: Run, version: ViewVersion, after: int, to: int) -> tuple[int, tuple[date, date] | None]:
+def _concerned(run: Run, version: ViewVersion, facts: Facts, after: int, to: int) -> tuple[int, tuple[date, date] | None]:
     """How many added rows concern the view, and their days; where none does, a corrected file may still have taken rows away."""
     from pyspark.sql import functions as F
 
-    added = tiles.events(_added(run, after, to), version.view, run.contract.timezone)
+    added = tiles.events(_added(run, facts.source, after, to), facts, run.contract.timezone)
     count, first, last = added.agg(F.count("*"), F.min("hop"), F.max("hop")).collect()[0]
     if count:
         return count, (first, last)
-    return _changes(run, version, after, to, None)[1].count(), None
+    return _changes(run, version, facts, after, to, None)[1].count(), None
 
 
-def _new_tiles(run: Run, version: ViewVersion, work: Work) -> DataFrame:
-    _, changed, everything, replaced = _changes(run, version, work.after, work.to, work.hops)
-    return tiles.tiles(changed, everything, replaced, version.view)
+def _new_tiles(run: Run, version: ViewVersion, facts: Facts, tiling: Tiling) -> DataFrame:
+    _, changed, everything, replaced = _changes(run, version, facts, tiling.after, tiling.to, tiling.hops)
+    return tiles.tiles(changed, everything, replaced, facts)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from penstock.config.load import digest_of
-from penstock.config.model import Aggregate, View
+from penstock.config.model import Aggregate, Facts, View
 from penstock.lake.expressions import names_in, normalised
 from penstock.lake.tables import Column
 
@@ -23,6 +23,9 @@ LIVE = "__live"
 
 EVENTS = "events"
 """The tile column that counts its events; a day that lost them all has 0."""
+
+COUNTED = frozenset({"count", "sum", "count_distinct", "active_days"})
+"""Functions that give zero, and not nothing, where there is no event."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Output:
     days: int | None
 
 
-def states(aggregate: Aggregate, view: View) -> tuple[State, ...]:
+def states(aggregate: Aggregate, view: Facts) -> tuple[State, ...]:
     """The tile columns of an aggregate. `sum(CASE …)` and its kin skip nulls, as SQL does."""
     when = f"({LIVE} AND ({view.events[aggregate.when]}))" if aggregate.when else LIVE
     value, kind = f"({aggregate.of})", aggregate.type or "double"
@@ -89,19 +92,20 @@ def states(aggregate: Aggregate, view: View) -> tuple[State, ...]:
             return (state("at", "timestamp", f"min({at})"),)
 
 
-def tile_states(view: View) -> tuple[State, ...]:
-    """All tile columns of a view, in order."""
+def tile_states(view: Facts) -> tuple[State, ...]:
+    """All tile columns of a view's own source, or of a joined one, in order."""
     return (State(EVENTS, "bigint", f"count_if({LIVE})"), *(s for a in view.aggregates for s in states(a, view)))
 
 
-def outputs(view: View) -> tuple[Output, ...]:
-    """The aggregate feature columns of a view, in table order."""
+def outputs(view: Facts) -> tuple[Output, ...]:
+    """The aggregate feature columns that come from a view's own source, or from a joined one, in table order."""
     return tuple(Output(name, _type(a), a, _days(window)) for a in view.aggregates for name, window in _named(a))
 
 
 def feature_columns(view: View) -> tuple[Column, ...]:
     """Names and types of all feature columns, derived ones last."""
-    return (*((o.name, o.type) for o in outputs(view)), *((d.name, d.type) for d in view.derived))
+    made = (*outputs(view), *(o for part in view.joined for o in outputs(part)))
+    return (*((o.name, o.type) for o in made), *((d.name, d.type) for d in view.derived))
 
 
 def merged(output: Output, within: Callable[[int | None], str], days_since: str) -> str:
@@ -155,8 +159,8 @@ def definition(view: View, timezone: str) -> str:
     return digest_of({"name": view.name, "timezone": timezone, **shared_meaning(view), "columns": column_meanings(view)})
 
 
-def shared_meaning(view: View) -> dict[str, str | int]:
-    """The keys of a view that every one of its columns depends on, without layout."""
+def shared_meaning(view: Facts) -> dict[str, str | int]:
+    """The keys of a view, or of a joined source, that every one of its columns depends on, without layout."""
     return {
         "source": view.source,
         "entity": ", ".join(view.entity),
@@ -168,16 +172,20 @@ def shared_meaning(view: View) -> dict[str, str | int]:
 
 def column_meanings(view: View) -> dict[str, str]:
     """A digest of each feature column's own meaning, by name; a derived column's changes with those of the columns it names."""
-    found: dict[str, str] = {}
-    for output in outputs(view):
-        a = output.aggregate
-        when = normalised(view.events[a.when]) if a.when else None
-        kinds = [kind.replace(" ", "") for kind in (output.type, a.type or "double")]
-        found[output.name] = digest_of([a.name, a.function, normalised(a.of) if a.of else None, when, kinds, output.days])
+    found = {output.name: digest_of(_meaning(view, output)) for output in outputs(view)}
+    for part in view.joined:
+        found |= {output.name: digest_of([*_meaning(part, output), shared_meaning(part)]) for output in outputs(part)}
     for derived in view.derived:
         named = {name: found[name] for name in names_in(derived.expression) if name in found}
         found[derived.name] = digest_of([normalised(derived.expression), derived.type.replace(" ", ""), named])
     return found
+
+
+def _meaning(view: Facts, output: Output) -> list[object]:
+    a = output.aggregate
+    when = normalised(view.events[a.when]) if a.when else None
+    kinds = [kind.replace(" ", "") for kind in (output.type, a.type or "double")]
+    return [a.name, a.function, normalised(a.of) if a.of else None, when, kinds, output.days]
 
 
 def _squares(kind: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from penstock.config.model import View
+from penstock.config.model import Facts
 from penstock.features.spec import EVENT_TIME, LIVE, tile_states
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def file_versions(*frames: DataFrame) -> DataFrame:
     return versions.distinct().withColumn("__replaced_at", F.first("_known_at").over(later))
 
 
-def events(landed: DataFrame, view: View, timezone: str) -> DataFrame:
+def events(landed: DataFrame, view: Facts, timezone: str) -> DataFrame:
     """The rows that concern the view, with their local day `hop`; rows without an entity or a time have none."""
     from pyspark.sql import functions as F
 
@@ -60,7 +60,7 @@ def touched(added: DataFrame, arrived: DataFrame, all_rows: DataFrame, versions:
     return own.unionByName(lost).distinct()
 
 
-def tiles(changed: DataFrame, all_rows: DataFrame, versions: DataFrame, view: View) -> DataFrame:
+def tiles(changed: DataFrame, all_rows: DataFrame, versions: DataFrame, view: Facts) -> DataFrame:
     """The tile of each (entity, hop, `known_at`) in `changed`, from all rows that are valid at that instant.
 
     A row whose file version is not among `versions` was never replaced, so those that were are enough.

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from penstock.config.model import View
+from penstock.config.model import Facts, View
 from penstock.errors import RefusedError, UsageError
 from penstock.features import catalog, spec
 from penstock.features.catalog import Found
@@ -135,14 +135,22 @@ def of_model(run: Run, what: str, tags: Mapping[str, str]) -> ViewVersion:
 
 
 def view_tables(run: Run, version: ViewVersion) -> tuple[tables.Table, tables.Table]:
-    """The tiles table and the feature table of a version."""
+    """The tiles table of the view's own source and the feature table of a version."""
     view = version.view
-    states = [(s.name, s.type) for s in spec.tile_states(view)]
-    feature_columns = spec.feature_columns(view)
-    return (
-        tables.tiles(view.name, run.key, states, version.number),
-        tables.features(view.name, run.key, feature_columns, version.digest, version.number),
-    )
+    columns = spec.feature_columns(view)
+    return tile_table(run, version, view), tables.features(view.name, run.key, columns, version.digest, version.number)
+
+
+def joined_tables(run: Run, version: ViewVersion) -> tuple[tables.Table, ...]:
+    """The tiles tables of the joined sources of a version, in their order."""
+    return tuple(tile_table(run, version, part) for part in version.view.joined)
+
+
+def tile_table(run: Run, version: ViewVersion, facts: Facts) -> tables.Table:
+    """The tiles table of a version's own source (`facts` is the view itself) or of one that it joins."""
+    name = version.view.name if facts is version.view else f"{version.view.name}__{facts.name}"
+    key = [column for column in run.key if column[0] in facts.entity]
+    return tables.tiles(name, key, [(s.name, s.type) for s in spec.tile_states(facts)], version.number)
 
 
 def in_population(run: Run, of: DataFrame, view_version: int) -> DataFrame:

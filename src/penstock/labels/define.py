@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from penstock.config.model import Pipeline
 from penstock.features.asof import horizon_columns
+from penstock.features.spec import COUNTED
 from penstock.labels.mature import Cohort
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
-
-_ZERO = {"count", "sum", "count_distinct", "active_days"}
 
 
 def members(features: DataFrame, pipeline: Pipeline) -> DataFrame:
@@ -34,7 +33,7 @@ def labelled(population: DataFrame, outcomes: DataFrame, standings: DataFrame, p
     joined = population.join(F.broadcast(standings), on="as_of", how="inner").join(outcomes, on=key, how="left")
     # An entity without an event in the horizon has counts and sums of nothing: zero, not unknown.
     for name, aggregate in horizon_columns(view).items():
-        if aggregate.function in _ZERO:
+        if aggregate.function in COUNTED:
             joined = joined.withColumn(name, F.coalesce(F.col(name), F.lit(0)))
     value = F.when(F.col("state") == "matured", F.expr(pipeline.label.expression).cast("double"))
     return joined.select(*key, value.alias("label"), "state", "matured_at")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
 
-from penstock.config.model import Label
+from penstock.config.label import Label
 from penstock.lake.contract import Contract, missing_days
 
 State = Literal["pending", "matured", "censored"]

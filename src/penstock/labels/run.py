@@ -47,7 +47,7 @@ def plan(run: Run) -> Plan:
         return Plan(number, features, tiles, (), 0, ())
     settled, cursor = _settled(run, number)
     hops = _EVER if settled and cursor is None else _changed_hops(run, tile_table, -1 if cursor is None else cursor, tiles)
-    landed = landed_days(run)
+    landed = landed_days(run, run.pipeline.source)
     chosen, waiting, missing = [], 0, set[date]()
     for day in _cohort_days(run, feature_table, features):
         now = _standing(run, day, landed)

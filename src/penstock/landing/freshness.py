@@ -11,11 +11,11 @@ from penstock.lake.contract import missing_days
 from penstock.stage import Run
 
 
-def landed_days(run: Run) -> dict[date, datetime]:
-    """The days whose file has landed and was known by the run's `as_of`, each with the instant since when."""
+def landed_days(run: Run, source: str) -> dict[date, datetime]:
+    """The days of a source whose file has landed and was known by the run's `as_of`, each with the instant since when."""
     from pyspark.sql import functions as F
 
-    table = tables.files(run.pipeline.source)
+    table = tables.files(source)
     if not run.lake.exists(table):
         return {}
     known = run.lake.read(table).where(F.col("_known_at") <= F.lit(run.as_of))
@@ -23,18 +23,23 @@ def landed_days(run: Run) -> dict[date, datetime]:
     return {row["day"]: clock.from_epoch(row["since"]) for row in found}
 
 
-def overdue(run: Run, days: dict[date, datetime]) -> tuple[date, ...]:
+def overdue(run: Run, source: str, days: dict[date, datetime]) -> tuple[date, ...]:
     """The expected days after the newest landed one whose files should have been here by the `as_of`."""
-    due = run.day - timedelta(days=run.contract.latency_days)
+    contract = run.contract_of(source)
+    due = run.day - timedelta(days=contract.latency_days)
     if not days:
         return ()
-    return missing_days(run.contract, days, max(days) + timedelta(days=1), due)
+    return missing_days(contract, days, max(days) + timedelta(days=1), due)
 
 
 def require_fresh(run: Run) -> None:
-    """Raise StaleError when nothing has landed, or more expected files are missing at the end than the contract allows."""
-    days = landed_days(run)
-    source = run.pipeline.source
+    """Raise StaleError when of a source of the features nothing has landed, or more expected files are missing at its end than its contract allows."""
+    for source in run.pipeline.feature_sources:
+        _require_fresh(run, source)
+
+
+def _require_fresh(run: Run, source: str) -> None:
+    days = landed_days(run, source)
     if not days:
         raise StaleError(
             f"source {source}",
@@ -43,12 +48,12 @@ def require_fresh(run: Run) -> None:
             left="Nothing was written",
             next=f"penstock land {run.pipeline.name} --as-of {run.day}",
         )
-    late = overdue(run, days)
-    if len(late) > run.contract.freshness_days:
+    late = overdue(run, source, days)
+    if len(late) > run.contract_of(source).freshness_days:
         raise StaleError(
             f"source {source} at {run.day}",
             got=f"newest file {max(days)}, {len(late)} expected files missing since",
-            expected=f"at most {run.contract.freshness_days} missing",
+            expected=f"at most {run.contract_of(source).freshness_days} missing",
             left="Features and scores stay as they were",
             next=f"deliver {late[0]} and later to the landing folder, or declare closed days in contracts/{source}.yml",
         )

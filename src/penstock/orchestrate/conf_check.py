@@ -63,7 +63,7 @@ def check(folder: Path, pipeline: str | None = None, overrides: Sequence[str] = 
         faults += [f"pipelines/{name}.yml: {key}: {fault}" for one in loaded[:1] if one for key, fault in _deeper(one)]
     if not names:
         faults.append("pipelines/: got no file, expected one pipeline at least (penstock init NAME --source FILE …)")
-    contracts = _contracts(folder, [one.pipeline.source for one in whole] if pipeline else None, faults)
+    contracts = _contracts(folder, [source for one in whole for source in one.pipeline.sources] if pipeline else None, faults)
     faults += _shared_views(whole)
     return Checked(names, contracts, environments, tuple(dict.fromkeys(_located(folder, fault) for fault in faults)))
 
@@ -80,7 +80,7 @@ def _deeper(found: Configuration) -> Iterator[tuple[str, str]]:
     """What each value alone cannot show: columns that are not there, an estimator that scikit-learn does not have."""
     from penstock.training.model import estimator_faults
 
-    yield from pipeline_faults(found.pipeline, found.contract)
+    yield from pipeline_faults(found.pipeline, found.contracts)
     for candidate in found.pipeline.training.candidates:
         yield from (("training.candidates", fault.removeprefix("training.candidates: ")) for fault in estimator_faults(candidate))
 

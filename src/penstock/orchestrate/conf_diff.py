@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from penstock.config.model import Pipeline, Schedule, View
+from penstock.config.label import Schedule
+from penstock.config.model import Pipeline, View
 from penstock.features import spec
 from penstock.lake.contract import Column, Contract, RowRule
 from penstock.lake.expressions import names_in, normalised
@@ -157,6 +158,7 @@ def _features(file: str, old: View, new: View) -> Iterator[Change]:
     refused = "rows, labels and scores are kept by it: a lake of the old one refuses the new; give the view and the pipeline new names"
     for key in before:
         yield from _value(file, f"features.{key}", before[key], after[key], refused if key == "entity" else every)
+    yield from _joined(file, old, new)
     meanings = spec.column_meanings(old), spec.column_meanings(new)
     for name, meaning in meanings[0].items():
         key = f"features.{name}"
@@ -170,6 +172,17 @@ def _features(file: str, old: View, new: View) -> Iterator[Change]:
     words = [view.model_dump(include={"checks", "max_row_count_change"}) for view in (old, new)]
     if words[0] != words[1]:
         yield Change(False, file, "features.checks", "changed: other feature rows may be refused")
+
+
+def _joined(file: str, old: View, new: View) -> Iterator[Change]:
+    """Whole sources that are joined or not; what their columns mean is told column by column."""
+    before, after = ({part.name: part.source for part in view.joined} for view in (old, new))
+    for name in sorted(before.keys() | after.keys()):
+        key, gone = f"features.joined.{name}", name not in after
+        if name not in before or gone:
+            yield Change(gone, file, key, "gone: so are its columns" if gone else f"new: columns from {after[name]}")
+        else:
+            yield from _value(file, f"{key}.source", before[name], after[name], "its columns come from other rows")
 
 
 def _schedule(file: str, old: Schedule, new: Schedule) -> Iterator[Change]:
@@ -192,14 +205,24 @@ def _population(file: str, old: Pipeline, new: Pipeline) -> Iterator[Change]:
 def _label(file: str, old: Pipeline, new: Pipeline) -> Iterator[Change]:
     before, after = old.label, new.label
     other = "labels made before are of another question, and so are the models trained on them"
+    yield from _value(file, "label.source", before.source, after.source, other)
+    for key in ("event_time", "about", "absent"):
+        yield from _value(file, f"label.{key}", getattr(before, key), getattr(after, key), other)
     expression = list(_value(file, "label.expression", normalised(before.expression), normalised(after.expression), other))
     yield from expression
-    others = _other_meanings(after.expression, _outcomes(old), _outcomes(new))
+    others = [] if after.source else _other_meanings(after.expression, _outcomes(old), _outcomes(new))
     if others and not expression:
         yield Change(True, file, "label.expression", f"{', '.join(others)} means something else: matured labels are revised")
     yield from _value(file, "label.horizon_days", before.horizon_days, after.horizon_days, other)
     yield from _value(file, "label.delay_days", before.delay_days, after.delay_days, "cohorts mature at another time", breaking=False)
+    told = "what was done is told from other rows, or over other days"
+    yield from _value(file, "treated", _treated(old), _treated(new), told, breaking=False)
     yield from _value(file, "label.positive", before.positive, after.positive, "words for people", breaking=False)
+
+
+def _treated(pipeline: Pipeline) -> str | None:
+    told = pipeline.treated
+    return None if told is None else f"{told.source} by {told.event_time} where {normalised(told.when)} within {told.within_days} days"
 
 
 def _outcomes(pipeline: Pipeline) -> dict[str, str]:

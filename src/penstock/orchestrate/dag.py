@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from penstock.stage import STAGES, Report, Run
+from penstock.config.model import Pipeline
+from penstock.stage import STAGES, Report, Run, source_job
 
 
 class StageModule(Protocol):
@@ -51,6 +52,7 @@ def node(verb: str) -> Node:
     return next(n for n in DAG if n.verb == verb)
 
 
-def leases(verbs: tuple[str, ...]) -> tuple[str, ...]:
-    """The kinds of lease that some stages write under, each once."""
-    return tuple(dict.fromkeys(kind for verb in verbs for kind in node(verb).leases))
+def leases(verbs: tuple[str, ...], pipeline: Pipeline) -> tuple[str, ...]:
+    """The kinds of job under whose leases some stages write, each once; of `source` one for each source of the pipeline."""
+    kinds = dict.fromkeys(kind for verb in verbs for kind in node(verb).leases)
+    return tuple(job for kind in kinds for job in ([source_job(s) for s in pipeline.sources] if kind == "source" else [kind]))

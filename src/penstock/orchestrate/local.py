@@ -13,7 +13,7 @@ from penstock.errors import PenstockError, RefusedError, UsageError
 from penstock.features import versions
 from penstock.lake import lease, ledger, tables
 from penstock.orchestrate import dag
-from penstock.stage import Report, Run
+from penstock.stage import Report, Run, source_job
 
 if TYPE_CHECKING:
     from penstock.registry.run import Approval, Rollback
@@ -77,10 +77,11 @@ def move_production(run: Run, wanted: Approval | Rollback, job: str) -> list[Rep
 
 @contextmanager
 def _leased(run: Run, verbs: Sequence[str]) -> Iterator[Run]:
-    jobs = [run.jobs[kind] for kind in dag.leases(tuple(verbs))]
+    kinds = dag.leases(tuple(verbs), run.pipeline)
+    jobs = [run.jobs[kind] for kind in kinds]
     with lease.held(run.lake, jobs, run.run_id, timedelta(minutes=run.settings.leases.timeout_minutes)) as leases:
         held = replace(run, leases=leases)
-        for kind in dag.leases(tuple(verbs)):
+        for kind in kinds:
             leases[run.jobs[kind]].fence(run.lake, _appended(held, kind))
         held.progress.step("run.leased")
         yield held
@@ -88,14 +89,17 @@ def _leased(run: Run, verbs: Sequence[str]) -> Iterator[Run]:
 
 def _appended(run: Run, kind: str) -> list[tables.Table]:
     """The tables that are appended to under a lease, for the fence after a take-over."""
-    source = run.pipeline.source
-    if kind == "source":
-        from penstock.landing.run import source_tables
+    for source in run.pipeline.sources:
+        if kind == source_job(source):
+            from penstock.landing.source import source_tables
 
-        return list(source_tables(run.contract, source))
+            return list(source_tables(run.contract_of(source), source))
     if kind == "view":
         listed = {v.number: v for v in (*versions.known(run), versions.current(run))}
-        return [tables.FEATURE_CATALOG, *(table for version in listed.values() for table in versions.view_tables(run, version))]
+        made = [
+            table for version in listed.values() for table in (*versions.view_tables(run, version), *versions.joined_tables(run, version))
+        ]
+        return [tables.FEATURE_CATALOG, *made]
     return [tables.METRICS, tables.DECISIONS, tables.ALERTS, tables.predictions(run.pipeline.name, run.key)]
 
 
