@@ -41,13 +41,14 @@ def outcomes(spark: SparkSession, *orders: tuple[str, datetime, int]) -> DataFra
 
 
 def labelled(spark: SparkSession, members: DataFrame, *orders: tuple[str, datetime, int]) -> DataFrame:
-    return define.labelled(members, outcomes(spark, *orders), define.standings_frame(members, STANDINGS), PIPELINE)
+    standing = define.standing_members(members, define.standings_frame(members, STANDINGS))
+    return define.labelled(standing, outcomes(spark, *orders), PIPELINE)
 
 
 def labels(spark: SparkSession, *rows: tuple[Any, ...]) -> DataFrame:
-    """Rows of the labels table: customer, as_of, label, state, matured_at, revision."""
-    ddl = "customer_id string, as_of timestamp, label double, state string, matured_at timestamp, revision int"
-    return spark.createDataFrame(list(rows), ddl)
+    """Rows of the labels table: customer, as_of, label, state, matured_at, revision, and treated where it is given."""
+    ddl = "customer_id string, as_of timestamp, label double, state string, matured_at timestamp, revision int, treated boolean"
+    return spark.createDataFrame([(*row, *(None,) * (7 - len(row))) for row in rows], ddl)
 
 
 def test_only_who_is_of_the_population_is_labelled_and_not_known_is_not_of_it(spark: SparkSession) -> None:
@@ -90,14 +91,19 @@ def test_every_member_of_a_cohort_that_stands_has_one_row(spark: SparkSession) -
 def test_an_outcome_that_nobody_can_count_as_zero_stays_unknown(spark: SparkSession) -> None:
     other = PIPELINE.model_copy(update={"label": PIPELINE.label.model_copy(update={"expression": "country = 'France'"})})
     members = population(spark, ("bought", DUE), ("silent", DUE))
-    found = define.labelled(members, outcomes(spark, ("bought", DUE, 1)), define.standings_frame(members, STANDINGS), other)
+    standing = define.standing_members(members, define.standings_frame(members, STANDINGS))
+    found = define.labelled(standing, outcomes(spark, ("bought", DUE, 1)), other)
     assert [(r["customer_id"], r["label"]) for r in told(found)] == [("bought", 1.0), ("silent", None)]
 
 
 def changed(spark: SparkSession, desired: list[tuple[Any, ...]], current: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    wanted = spark.createDataFrame(desired, "customer_id string, as_of timestamp, label double, state string, matured_at timestamp")
-    found = told(define.changes(wanted, labels(spark, *current), KEY))
+    found = told(define.changes(wanted(spark, desired), labels(spark, *current), KEY))
     return [(r["customer_id"], r["label"], r["state"], r["matured_at"], r["revision"]) for r in found]
+
+
+def wanted(spark: SparkSession, desired: list[tuple[Any, ...]]) -> DataFrame:
+    ddl = "customer_id string, as_of timestamp, label double, state string, matured_at timestamp, treated boolean"
+    return spark.createDataFrame([(*row, *(None,) * (6 - len(row))) for row in desired], ddl)
 
 
 LATER = SINCE + timedelta(days=9)
@@ -147,3 +153,27 @@ def test_a_matured_label_that_turns_out_otherwise_is_revised_each_time_and_keeps
 def test_a_matured_label_is_never_taken_back_by_a_cohort_that_looks_incomplete_again(spark: SparkSession) -> None:
     desired = [("a", DUE, None, "pending", None), ("b", DUE, None, "censored", LATER)]
     assert changed(spark, desired, [("a", DUE, 1.0, "matured", SINCE, 0), ("b", DUE, 0.0, "revised", SINCE, 1)]) == []
+
+
+def test_a_label_whose_only_outcome_is_withdrawn_is_revised_to_unknown(spark: SparkSession) -> None:
+    desired = [("a", DUE, None, define.UNSAID, SINCE), ("b", DUE, None, define.UNSAID, SINCE)]
+    current = [("a", DUE, 1.0, "matured", SINCE, 0), ("b", DUE, None, "censored", SINCE, 0)]
+    assert changed(spark, desired, current) == [("a", None, "revised", SINCE, 1)]
+
+
+def test_new_word_of_a_treatment_leaves_the_label_as_it_was(spark: SparkSession) -> None:
+    desired = [
+        ("a", DUE, 1.0, "matured", LATER, True),
+        ("b", DUE, 0.0, "matured", LATER, False),
+        ("c", WAITING, None, "pending", None, None),
+    ]
+    current = [
+        ("a", DUE, 1.0, "revised", SINCE, 2, None),
+        ("b", DUE, 0.0, "matured", SINCE, 0, False),
+        ("c", WAITING, None, "pending", None, 0, True),
+    ]
+    found = told(define.changes(wanted(spark, desired), labels(spark, *current), KEY))
+    assert [(r["customer_id"], r["label"], r["state"], r["matured_at"], r["revision"], r["treated"]) for r in found] == [
+        ("a", 1.0, "revised", SINCE, 2, True),
+        ("c", None, "pending", None, 0, None),
+    ]

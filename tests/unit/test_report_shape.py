@@ -16,7 +16,7 @@ from penstock.report import evidence, shape
 from penstock.report.charts import weekly
 from penstock.report.collect import report
 from penstock.report.data import Cohort, Count, Drift, Freshness, ReportData, Verdict, WeekRow
-from penstock.report.gathered import Gathered, Models, Training
+from penstock.report.gathered import Arrived, Gathered, Models, Training
 from penstock.report.page import render
 from penstock.report.text import week_table
 from penstock.stage import STAGES
@@ -358,14 +358,34 @@ def test_feature_checks_passed_only_where_rows_were_written() -> None:
 )
 def test_freshness_counts_expected_files_only(newest: date, as_of: date, on_time: bool) -> None:
     files = [{"day": as_of, "files": 1, "accepted": 1, "rejected": 0, "newest": newest}]
-    found = evidence.freshness(gathered(files=files), as_of)
+    (found,) = evidence.freshness(gathered(files=files), as_of)
     assert (found.source, found.landed_to, found.on_time) == ("online_retail", newest, on_time)
 
 
 def test_a_source_that_never_came_is_neither_on_time_nor_late() -> None:
-    found = evidence.freshness(gathered(), FIRST)
+    (found,) = evidence.freshness(gathered(), FIRST)
     assert isinstance(found, Freshness)
     assert (found.landed_to, found.on_time) == (None, None)
+
+
+def test_every_source_has_a_freshness_of_its_own() -> None:
+    days = CONF.contract.model_copy(update={"known_column": "invoice_at", "file_pattern": None, "closed_weekdays": (), "closed_days": ()})
+    others = (Arrived("outcomes", days, FIRST - timedelta(days=1)), Arrived("contacts", days, None))
+    _, outcomes, contacts = evidence.freshness(gathered(others=others), FIRST)
+    assert (outcomes.source, outcomes.landed_to, outcomes.on_time) == ("outcomes", FIRST - timedelta(days=1), True)
+    assert outcomes.promise.startswith("something each open day")
+    assert (contacts.source, contacts.on_time) == ("contacts", None)
+
+
+def test_outcomes_and_treatments_are_counted_among_the_facts() -> None:
+    found = gathered(
+        outcomes=[{"standing": "matched", "count": 6}, {"standing": "contradicting", "count": 2}],
+        treated=[{"treated": None, "count": 5}, {"treated": True, "count": 3}, {"treated": False, "count": 4}],
+    )
+    assert evidence.data_facts(found, FIRST).contract[3:] == (
+        *(Count("outcomes contradicting", 2), Count("outcomes matched", 6)),
+        *(Count("labels not treated", 4), Count("labels with treatment not known", 5), Count("labels treated", 3)),
+    )
 
 
 def test_open_alerts_are_known_to_be_none_only_after_somebody_looked() -> None:

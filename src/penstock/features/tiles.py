@@ -13,7 +13,7 @@ from penstock.config.model import Facts
 from penstock.features.spec import EVENT_TIME, LIVE, tile_states
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 _VERSION = ("_file", "_known_at")
 
@@ -34,15 +34,28 @@ def events(landed: DataFrame, view: Facts, timezone: str) -> DataFrame:
     """The rows that concern the view, with their local day `hop`; rows without an entity or a time have none."""
     from pyspark.sql import functions as F
 
-    known = [F.col(name).isNotNull() for name in (*view.entity, view.event_time)]
     rows = landed.where(F.expr(view.where))
-    for condition in known:
-        rows = rows.where(condition)
-    at = F.col(view.event_time)
-    if dict(landed.dtypes)[view.event_time] == "date":
-        # A date is a local day as it stands; its instant is where that day begins.
-        return rows.withColumn(EVENT_TIME, F.to_utc_timestamp(at.cast("timestamp"), timezone)).withColumn("hop", at)
-    return rows.withColumn(EVENT_TIME, at).withColumn("hop", F.to_date(F.from_utc_timestamp(at, timezone)))
+    for name in (*view.entity, view.event_time):
+        rows = rows.where(F.col(name).isNotNull())
+    return dated(rows, view.event_time, timezone)
+
+
+def dated(rows: DataFrame, time: str, timezone: str) -> DataFrame:
+    """The rows with their instant (`spec.EVENT_TIME`) and their local day `hop`."""
+    from pyspark.sql import functions as F
+
+    day, at = local_day(rows, time, timezone), F.col(time)
+    if dict(rows.dtypes)[time] == "date":
+        at = F.to_utc_timestamp(at.cast("timestamp"), timezone)  # where that day begins
+    return rows.withColumn(EVENT_TIME, at).withColumn("hop", day)
+
+
+def local_day(rows: DataFrame, time: str, timezone: str) -> Column:
+    """The local day of a column; a date is one as it stands."""
+    from pyspark.sql import functions as F
+
+    at = F.col(time)
+    return at if dict(rows.dtypes)[time] == "date" else F.to_date(F.from_utc_timestamp(at, timezone))
 
 
 def touched(added: DataFrame, arrived: DataFrame, all_rows: DataFrame, versions: DataFrame, entity: Sequence[str]) -> DataFrame:

@@ -1,4 +1,4 @@
-"""The label of each member of a cohort, as frames: population, outcome over the horizon, state."""
+"""The label of each member of a cohort, as frames: population, value of the outcome, state."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+UNSAID = "unsaid"
+"""The state of a member of whom nothing is said though its cohort has matured. It is written as censored; a cohort that is censored
+for its missing files takes no label back, and this does."""
+
+
 def members(features: DataFrame, pipeline: Pipeline) -> DataFrame:
     """Key and `as_of` of the feature rows that belong to the population."""
     from pyspark.sql import functions as F
@@ -21,22 +26,46 @@ def members(features: DataFrame, pipeline: Pipeline) -> DataFrame:
     return features.where(F.expr(pipeline.population)).select(*pipeline.features.entity, "as_of")
 
 
-def labelled(population: DataFrame, outcomes: DataFrame, standings: DataFrame, pipeline: Pipeline) -> DataFrame:
+def standing_members(population: DataFrame, standings: DataFrame) -> DataFrame:
+    """Each member with its cohort's `state` and `matured_at`; `standings` has them by `as_of`."""
+    from pyspark.sql import functions as F
+
+    return population.join(F.broadcast(standings), on="as_of", how="inner")
+
+
+def labelled(standing: DataFrame, outcomes: DataFrame, pipeline: Pipeline) -> DataFrame:
     """Each member once, with `label`, `state` and `matured_at`; a label only where the cohort has matured.
 
-    Parameters: `outcomes` are the view's aggregates over the horizon, without a row for an entity that had no event;
-    `standings` has (`as_of`, `state`, `matured_at`).
+    `outcomes` are the view's aggregates over the horizon, without a row for an entity that had no event.
     """
     from pyspark.sql import functions as F
 
     view, key = pipeline.features, [*pipeline.features.entity, "as_of"]
-    joined = population.join(F.broadcast(standings), on="as_of", how="inner").join(outcomes, on=key, how="left")
+    joined = standing.join(outcomes, on=key, how="left")
     # An entity without an event in the horizon has counts and sums of nothing: zero, not unknown.
     for name, aggregate in horizon_columns(view).items():
         if aggregate.function in COUNTED:
             joined = joined.withColumn(name, F.coalesce(F.col(name), F.lit(0)))
     value = F.when(F.col("state") == "matured", F.expr(pipeline.label.expression).cast("double"))
     return joined.select(*key, value.alias("label"), "state", "matured_at")
+
+
+def labelled_by_rows(standing: DataFrame, said: DataFrame, pipeline: Pipeline) -> DataFrame:
+    """The same from what a source says: `said` has `value` and `since`, when it became known, for each (entity, `as_of`) that it speaks of.
+
+    Of whom nothing was said by the time the cohort matured is labelled 0 where the configuration says so, else `unsaid`: censored
+    until something is said.
+    """
+    from pyspark.sql import functions as F
+
+    key = [*pipeline.features.entity, "as_of"]
+    joined = standing.join(said, on=key, how="left")
+    matured, spoken = F.col("state") == "matured", F.col("value").isNotNull()
+    absent = F.lit(0.0 if pipeline.label.absent == "negative" else None).cast("double")
+    label = F.when(matured, F.coalesce("value", absent))
+    state = F.when(matured & label.isNull(), UNSAID).otherwise(F.col("state"))
+    since = F.when(matured & spoken, F.greatest("matured_at", "since")).otherwise(F.col("matured_at"))
+    return joined.select(*key, label.alias("label"), state.alias("state"), since.alias("matured_at"))
 
 
 def standings_frame(like: DataFrame, cohorts: Sequence[tuple[Cohort, object]]) -> DataFrame:
@@ -46,18 +75,22 @@ def standings_frame(like: DataFrame, cohorts: Sequence[tuple[Cohort, object]]) -
 
 
 def changes(desired: DataFrame, current: DataFrame, key: Sequence[str]) -> DataFrame:
-    """The rows to write: new members, those whose state moved, and matured labels whose value turned out otherwise (`revised`)."""
+    """The rows to write: new members, those whose state moved, matured labels that turned out otherwise (`revised`), and new word of a treatment."""
     from pyspark.sql import functions as F
 
-    was = current.select(*key, *(F.col(c).alias(f"__{c}") for c in ("label", "state", "revision", "matured_at")))
+    columns = ("label", "state", "revision", "matured_at", "treated")
+    was = current.select(*key, *(F.col(c).alias(f"__{c}") for c in columns))
     both = desired.join(was, on=list(key), how="left")
     settled = F.col("__state").isin("matured", "revised")
-    differs = settled & (F.col("state") == "matured") & ~F.col("label").eqNullSafe(F.col("__label"))
-    moved = F.col("__state").isNull() | (~settled & (F.col("state") != F.col("__state")))
-    return both.where(moved | differs).select(
+    differs = settled & F.col("state").isin("matured", UNSAID) & ~F.col("label").eqNullSafe(F.col("__label"))
+    state = F.when(F.col("state") == UNSAID, "censored").otherwise(F.col("state"))
+    moved = F.col("__state").isNull() | (~settled & (state != F.col("__state")))
+    told = ~F.col("treated").eqNullSafe(F.col("__treated"))
+    return both.where(moved | differs | told).select(
         *key,
-        "label",
-        F.when(differs, F.lit("revised")).otherwise(F.col("state")).alias("state"),
-        F.when(differs, F.col("__matured_at")).otherwise(F.col("matured_at")).alias("matured_at"),
-        F.when(differs, F.col("__revision") + 1).otherwise(F.lit(0)).alias("revision"),
+        F.when(moved | differs, F.col("label")).otherwise(F.col("__label")).alias("label"),
+        F.when(differs, F.lit("revised")).when(moved, state).otherwise(F.col("__state")).alias("state"),
+        F.when(moved, F.col("matured_at")).otherwise(F.col("__matured_at")).alias("matured_at"),
+        F.when(differs, F.col("__revision") + 1).when(moved, F.lit(0)).otherwise(F.col("__revision")).alias("revision"),
+        "treated",
     )

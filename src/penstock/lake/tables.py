@@ -135,12 +135,31 @@ FEATURE_CATALOG = Table(
 
 
 def labels(pipeline: str, key: Sequence[Column]) -> Table:
-    """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored.
+    """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored; and whether it was treated.
 
-    `_to_version` counts the versions of the tiles of `view_version`: another version of the view has tiles of its own.
+    `_to_version` counts the versions of the tiles of `view_version` (another version of the view has tiles of its own), or those
+    of the files of a label's own source; `_treated_version` those of the files that tell of treatments.
     """
-    own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"), ("view_version", "int"))
-    return Table(f"labels_{pipeline}", (*key, ("as_of", "timestamp"), *own, *_SPAN), (*_names(key), "as_of"), "merge", "labels")
+    own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"), ("treated", "boolean"))
+    made = (("view_version", "int"), ("_treated_version", "bigint"))
+    return Table(f"labels_{pipeline}", (*key, ("as_of", "timestamp"), *own, *made, *_SPAN), (*_names(key), "as_of"), "merge", "labels")
+
+
+def outcomes(pipeline: str, key: Sequence[Column]) -> Table:
+    """Each row of a label's own source and how it stands: matched, duplicate, contradicting, unmatched, silent or withdrawn.
+
+    `labels` counts the labels that it speaks of, `as_of` is the first of them; `_to_version` is of the source's files.
+    """
+    own = (
+        ("happened_at", "timestamp"),
+        ("hop", "date"),
+        ("value", "double"),
+        ("standing", "string"),
+        ("labels", "bigint"),
+        ("as_of", "timestamp"),
+    )
+    row = (("_file", "string"), ("_row", "bigint"), ("_known_at", "timestamp"))
+    return Table(f"outcomes_{pipeline}", (*key, *own, *row, *_SPAN), ("_file", "_row", "_known_at"), "merge", "labels")
 
 
 def predictions(pipeline: str, key: Sequence[Column]) -> Table:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from penstock import clock, wiring
 from penstock.features.run import view_tables
 from penstock.lake import tables
+from penstock.landing.freshness import landed_days
 from penstock.monitoring.profile import ALL
 from penstock.orchestrate.status import next_action, unscored_rows
 from penstock.progress import Silent
 from penstock.report import evidence, shape
 from penstock.report.data import Now, ReportData
-from penstock.report.gathered import Gathered, Models, Rows, Training
+from penstock.report.gathered import Arrived, Gathered, Models, Rows, Training
 from penstock.stage import Run
 from penstock.training import compare, dataset
 
@@ -65,7 +66,7 @@ def _now(found: Gathered, as_of: date) -> Now:
     waiting = [v.version for v in models.versions if v.version > above and v.tags.get("penstock.approval") == "waiting"]
     looked = any(row["kind"] == "retrain" for row in found.decisions)
     return Now(
-        freshness=(evidence.freshness(found, as_of),),
+        freshness=evidence.freshness(found, as_of),
         unscored_rows=found.unscored,
         open_alerts=tuple(str(row["message"]) for row in found.alerts) if looked else None,
         next_action=next_action(
@@ -97,6 +98,9 @@ def gather(run: Run) -> Gathered:
     return Gathered(
         pipeline=run.pipeline,
         contract=run.contract,
+        others=tuple(_arrived(run, source) for source in run.pipeline.sources[1:]),
+        outcomes=_read(run, tables.outcomes(run.pipeline.name, run.key), _counted("standing")) if run.pipeline.label.source else (),
+        treated=_read(run, tables.labels(run.pipeline.name, run.key), _counted("treated")) if run.pipeline.treated else (),
         ledger=_read(run, tables.LEDGER, _own("day", "run_id", "job", "stage", "status", "message", "counts", "seconds", "finished_at")),
         measures=_read(run, tables.METRICS, _measured),
         decisions=decisions,
@@ -109,6 +113,10 @@ def gather(run: Run) -> Gathered:
         unscored=unscored_rows(run, models.production),
         code_version=run.code_version,
     )
+
+
+def _arrived(run: Run, source: str) -> Arrived:
+    return Arrived(source, run.contract_of(source), max(landed_days(run, source), default=None))
 
 
 def _models(run: Run) -> Models:
@@ -182,6 +190,15 @@ def _alerts(newest: date | None) -> _Query:
 
         open_ = F.lit(False) if newest is None else F.col("as_of") == F.lit(run.instant(newest))
         return _own("day", "message")(frame.where(open_), run).orderBy("message")
+
+    return query
+
+
+def _counted(column: str) -> _Query:
+    """Rows by the values of a column."""
+
+    def query(frame: DataFrame, _run: Run) -> DataFrame:
+        return frame.groupBy(column).count()
 
     return query
 

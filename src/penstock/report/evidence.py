@@ -30,6 +30,7 @@ from penstock.training.compare import PROFIT, Contender, Figure
 from penstock.training.records import Version
 
 _BASELINE = ("baseline.", ".auc")
+_TREATED = {True: "treated", False: "not treated", None: "with treatment not known"}
 
 
 # -- purpose ----------------------------------------------------------------------------------------------------------
@@ -198,6 +199,12 @@ def data_facts(found: Gathered, newest: date | None) -> DataFacts:
     refused = sorted(
         ((name, count) for name, count in named.items() if count and _is_reason(name, found.contract)), key=lambda item: -item[1]
     )
+    facts += [
+        Count(f"outcomes {row['standing']}", int(row["count"])) for row in sorted(found.outcomes, key=lambda row: str(row["standing"]))
+    ]
+    facts += [
+        Count(f"labels {_TREATED[row['treated']]}", int(row["count"])) for row in sorted(found.treated, key=lambda row: str(row["treated"]))
+    ]
     return DataFacts((*kept, *facts), tuple(Count(_said(name), count) for name, count in refused), _checks(found, newest))
 
 
@@ -226,17 +233,23 @@ def _check(name: str, holds: str, rows: int | None) -> Verdict:
     return Verdict(name.replace("_", " "), None if rows is None else True, told)
 
 
-def freshness(found: Gathered, as_of: date) -> Freshness:
-    """How far the source has come by `as_of`, and whether more expected files are missing since than the contract allows."""
-    contract = found.contract
+def freshness(found: Gathered, as_of: date) -> tuple[Freshness, ...]:
+    """How far each source has come by `as_of`, and whether more expected files are missing since than its contract allows."""
+    landed = max((row["newest"] for row in found.files), default=None)
+    own = (found.pipeline.source, found.contract, landed)
+    return tuple(_freshness(*one, as_of) for one in (own, *((o.source, o.contract, o.newest) for o in found.others)))
+
+
+def _freshness(source: str, contract: Contract, landed: date | None, as_of: date) -> Freshness:
     allowed = contract.freshness_days
+    unit = "days" if contract.known_column else "files"
+    often = "something" if contract.known_column else "a file"
     promise = (
-        f"a file each open day by the next day, at most {allowed} missing"
+        f"{often} each open day by the next day, at most {allowed} missing"
         if contract.latency_days == 1
-        else f"at most {allowed} files missing after {contract.latency_days} days"
+        else f"at most {allowed} {unit} missing after {contract.latency_days} days"
     )
-    if not found.files:
-        return Freshness(found.pipeline.source, None, None, promise)
-    landed = max(row["newest"] for row in found.files)
+    if landed is None:
+        return Freshness(source, None, None, promise)
     late = missing_days(contract, (), landed + timedelta(days=1), as_of - timedelta(days=contract.latency_days))
-    return Freshness(found.pipeline.source, landed, len(late) <= allowed, promise)
+    return Freshness(source, landed, len(late) <= allowed, promise)

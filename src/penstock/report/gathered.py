@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from penstock.config.model import Pipeline
@@ -39,6 +40,15 @@ class Models:
 
 
 @dataclass(frozen=True)
+class Arrived:
+    """Another source than the pipeline's own, its contract, and the last day that its files cover."""
+
+    source: str
+    contract: Contract
+    newest: date | None
+
+
+@dataclass(frozen=True)
 class Gathered:
     """All rows of one pipeline. A table that does not exist yet has no rows.
 
@@ -48,10 +58,14 @@ class Gathered:
     `files`: day (of the run that landed them), files, accepted, rejected, newest (the last day that they cover).
     `cohorts`: day, rows of the feature table. `checks`: name, count. `scores`: day, model_version, promotion, rows, control, and where the purpose names amounts
     contacts and expected (profit); backfills aside. `alerts`: day, message.
+    `outcomes`: standing, count. `treated`: treated (true, false or None), count, of the labelled rows.
     """
 
     pipeline: Pipeline
     contract: Contract
+    others: tuple[Arrived, ...] = ()
+    outcomes: Rows = ()
+    treated: Rows = ()
     ledger: Rows = ()
     measures: Rows = ()
     decisions: Rows = ()
