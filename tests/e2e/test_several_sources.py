@@ -163,3 +163,12 @@ def test_each_source_lands_for_itself(lake: Gym) -> None:
     late = {row["_file"]: row["late"] for row in lake.now("files_outcomes")}
     assert late["outcomes.csv@2024-02-08"] is False
     assert len([row for row in lake.now("files_outcomes") if row["late"]]) == 2
+
+
+def test_another_question_is_refused_where_labels_of_the_old_one_are(clients: Clients, lake: Gym) -> None:
+    command = words(
+        "labels", lake.root, lake.root.parent / "conf", "--set", "pipeline.label.horizon_days=9", as_of=SECOND, pipeline="leaving"
+    )
+    refused = clients.run(*command, code=2)
+    assert "label of pipeline leaving: got another question than that of its labels" in refused.err
+    assert "Traceback" not in refused.err

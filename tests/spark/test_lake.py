@@ -8,7 +8,9 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,19 @@ def test_a_fenced_out_holder_writes_nothing_and_is_told_so_and_other_jobs_do_not
     lake.append(FACTS, rows(lake, ("c", "x", 3)), new.txn(FACTS, 2, "d"))
     lake.append(FACTS, rows(lake, ("d", "x", 4)), txn(101, app="other/facts"))
     assert [row[0] for row in found(lake)] == ["a", "b", "c", "d"]
+
+
+def test_a_table_gets_the_columns_it_lacks_and_refuses_another_type(lake: Lake) -> None:
+    first = lake.append(FACTS, rows(lake, ("a", "x", 1)), txn(101))
+    wider = replace(FACTS, columns=(*FACTS.columns, ("more", "decimal(12, 2)")))
+    lake.fit(wider)
+    lake.fit(wider)
+    done = lake.append(wider, rows(lake, ("b", "y", 2)).selectExpr("*", "1.5 AS more"), txn(102))
+    assert {(r[0], r["more"]) for r in lake.read(wider).collect()} == {("a", None), ("b", Decimal("1.50"))}
+    assert [r[0] for r in lake.changes(wider, first.version, done.version).collect()] == ["b"], "a cursor passes over the new column"
+    name, _ = FACTS.columns[0]
+    with pytest.raises(UsageError, match=f"columns of {FACTS.name}: got {name} string"):
+        lake.fit(replace(FACTS, columns=((name, "bigint"), *FACTS.columns[1:])))
 
 
 def test_a_fence_is_no_version_and_no_change_for_a_cursor(lake: Lake) -> None:

@@ -44,6 +44,15 @@ def test_a_plan_is_one_block_a_stage_with_lists_counted_and_cut() -> None:
     ]
 
 
+def test_the_landing_of_each_source_is_a_block_of_its_own() -> None:
+    planned = [
+        Planned(
+            "land", {"sources": ({"source": "visits", "landed": frozenset({"a.csv"})}, {"source": "plans", "landed": frozenset[str]()})}
+        )
+    ]
+    assert plan_lines(planned) == ["land", "  source visits", "    landed: 1: a.csv", "  source plans", "    landed: none"]
+
+
 def test_nothing_planned_is_no_line() -> None:
     assert plan_lines([]) == []
 

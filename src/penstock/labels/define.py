@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from penstock.config.label import Label
+from penstock.config.load import digest_of
 from penstock.config.model import Pipeline
 from penstock.features.asof import horizon_columns
 from penstock.features.spec import COUNTED
 from penstock.labels.mature import Cohort
+from penstock.lake.expressions import normalised
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -17,6 +20,11 @@ if TYPE_CHECKING:
 UNSAID = "unsaid"
 """The state of a member of whom nothing is said though its cohort has matured. It is written as censored; a cohort that is censored
 for its missing files takes no label back, and this does."""
+
+
+def definition(label: Label) -> str:
+    """A digest of the question that a label answers; words and the days to wait for late files are no part of it."""
+    return digest_of(label.model_dump(mode="json", exclude={"positive", "delay_days"}) | {"expression": normalised(label.expression)})
 
 
 def members(features: DataFrame, pipeline: Pipeline) -> DataFrame:

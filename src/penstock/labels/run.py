@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from penstock import clock
+from penstock.errors import UsageError
 from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.labels import define, heard
@@ -110,7 +111,7 @@ def _label(run: Run, chosen: Plan) -> tuple[dict[str, int], dict[str, int]]:
     if not counts:
         return {}, {}
     span = {"_from_version": F.lit(0), "_to_version": F.lit(chosen.outcomes), "run_id": F.lit(run.run_id)}
-    span["view_version"] = F.lit(chosen.view_version)
+    span |= {"view_version": F.lit(chosen.view_version), "definition": F.lit(define.definition(run.pipeline.label))}
     span["_treated_version"] = F.lit(chosen.treated.to if chosen.treated else None).cast("bigint")
     done = run.lake.merge(table, changed.withColumns(span), [c for c in table.column_names if c not in table.key])
     run.progress.step("labels.merged", done.rows)
@@ -158,6 +159,8 @@ def _cohort_days(run: Run, feature_table: tables.Table, version: int) -> list[da
 def _settled(run: Run, view_version: int) -> tuple[dict[date, _Settled], int | None, int]:
     """What the table says of each cohort, the version of the outcomes that the last labelling read, and that of the treatments (-1: none).
 
+    Raises UsageError when its labels answer another question.
+
     The former is None unless the newest cohort is wholly of this version of the view: what another one made since has to be looked
     at again, and its tiles count their own versions.
     """
@@ -175,16 +178,31 @@ def _settled(run: Run, view_version: int) -> tuple[dict[date, _Settled], int | N
             F.bool_or(F.col("treated").isNull()).alias("untold"),
             F.max(F.when(F.col("view_version") == view_version, F.col("_to_version"))).alias("to"),
             F.max("_treated_version").alias("treated"),
+            F.max("definition").alias("definition"),
             F.bool_and(F.col("view_version") == view_version).alias("own"),
         )
         .collect()
     )
+    _require_same_question(run, {row["definition"] for row in rows})
     days = {clock.local_day(clock.from_epoch(row["at"]), run.contract.timezone): _Settled(row["state"], row["untold"]) for row in rows}
     told = max((row["treated"] for row in rows if row["treated"] is not None), default=-1)
     newest = max(rows, key=lambda row: int(row["at"]), default=None)
     if newest is None or not newest["own"]:
         return days, None, told
     return days, max(row["to"] for row in rows if row["to"] is not None), told
+
+
+def _require_same_question(run: Run, definitions: set[str]) -> None:
+    """Labels of two questions in one table would train one model, and judge another's scores."""
+    if definitions <= {define.definition(run.pipeline.label)}:
+        return
+    raise UsageError(
+        f"label of pipeline {run.pipeline.name}",
+        got="another question than that of its labels, scores and models",
+        expected="the label that they were made for",
+        left="Nothing was written",
+        next="restore it (penstock conf diff shows what changed), or give the pipeline a new name",
+    )
 
 
 def _new(run: Run, origin: Origin, after: int, to: int) -> Hops | None:

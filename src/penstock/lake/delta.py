@@ -74,13 +74,31 @@ class Lake:
         return name in self._known
 
     def create(self, table: Table) -> None:
-        """Create the table unless it is there. Raises UsageError when it is there with other columns."""
+        """Create the table unless it is there, with whatever columns; `fit` looks at those."""
         if self.exists(table):
             return
         columns = ", ".join(f"{quoted(name)} {kind}" for name, kind in table.columns)
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in (_PROPERTIES | table.properties).items())
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql_name(table)} ({columns}) USING delta TBLPROPERTIES ({properties})")
         self._known.add(table.name)
+
+    def fit(self, table: Table) -> None:
+        """Add the columns that a table lacks, null in its earlier rows. Raises UsageError for a column of another type: nothing turns old rows into new ones."""
+        if not self.exists(table):
+            return
+        there = {f.name.casefold(): f.dataType.simpleString() for f in self.read(table).schema}
+        other = [f"{name} {there[name]} (declared {kind})" for name, kind in table.columns if there.get(name, _plain(kind)) != _plain(kind)]
+        if other:
+            raise UsageError(
+                f"columns of {table.name}",
+                got=", ".join(other),
+                expected="the types that its rows were written with",
+                left="Nothing was written",
+                next="restore the types in the contract, or give the source a new name",
+            )
+        missing = [f"{quoted(name)} {kind}" for name, kind in table.columns if name not in there]
+        if missing:
+            self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({', '.join(missing)})")
 
     def check_definition(self, table: Table) -> None:
         """Raise UsageError when the table that is there was made from another definition."""
@@ -218,6 +236,11 @@ class Lake:
 def quoted(name: str) -> str:
     """A name between back-ticks; the names themselves were checked where they were read."""
     return "`" + name.replace("`", "``") + "`"
+
+
+def _plain(kind: str) -> str:
+    """A type as Spark spells it."""
+    return kind.casefold().replace(" ", "")
 
 
 def _typed(table: Table, frame: DataFrame) -> DataFrame:

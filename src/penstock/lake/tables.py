@@ -138,10 +138,11 @@ def labels(pipeline: str, key: Sequence[Column]) -> Table:
     """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored; and whether it was treated.
 
     `_to_version` counts the versions of the tiles of `view_version` (another version of the view has tiles of its own), or those
-    of the files of a label's own source; `_treated_version` those of the files that tell of treatments.
+    of the files of a label's own source; `_treated_version` those of the files that tell of treatments. `definition` is the digest
+    of the question that the label answers.
     """
     own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"), ("treated", "boolean"))
-    made = (("view_version", "int"), ("_treated_version", "bigint"))
+    made = (("view_version", "int"), ("definition", "string"), ("_treated_version", "bigint"))
     return Table(f"labels_{pipeline}", (*key, ("as_of", "timestamp"), *own, *made, *_SPAN), (*_names(key), "as_of"), "merge", "labels")
 
 

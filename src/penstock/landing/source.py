@@ -95,6 +95,8 @@ def apply(run: Run, chosen: Plan) -> Report:
     quarantine, landing, files = source_tables(contract, source)
     if not chosen.arrivals:
         return Report("land", "nothing", "no new file", {"files": 0, "landed": 0, "quarantined": 0})
+    for table in (quarantine, landing):  # the contract may have got another column since
+        run.lake.fit(table)
     checked = _checked(run, source, chosen.arrivals)
     counts = rows.file_facts(checked, contract)
     told = {c.file: c.rows for c in counts}

@@ -101,14 +101,14 @@ def _columns(file: str, old: Contract, new: Contract) -> Iterator[Change]:
             yield from _column(file, key, column, after[name])
     for name in after:
         if name not in before and name not in renamed.values():
-            yield Change(True, file, f"schema.{name}", "new: files without it are refused, and the landed table has no such column")
+            yield Change(True, file, f"schema.{name}", "new: files without it are refused; it is null in the rows that landed before")
 
 
 def _column(file: str, key: str, old: Column, new: Column) -> Iterator[Change]:
     """A column that both have."""
     yield from _value(file, f"{key}.physicalName", old.physical_name, new.physical_name, "files with the old header are refused")
     types = [c.type.replace(" ", "") for c in (old, new)]
-    yield from _value(file, f"{key}.physicalType", types[0], types[1], "the landed rows have the old type")
+    yield from _value(file, f"{key}.physicalType", types[0], types[1], "the landed rows have the old type, and landing refuses the new")
     transforms = [_layout(c.transform) for c in (old, new)]
     yield from _value(file, f"{key}.transformLogic", transforms[0], transforms[1], "the same text gives another value")
     if old.type in {"date", "timestamp"} or new.type in {"date", "timestamp"}:
@@ -204,7 +204,7 @@ def _population(file: str, old: Pipeline, new: Pipeline) -> Iterator[Change]:
 
 def _label(file: str, old: Pipeline, new: Pipeline) -> Iterator[Change]:
     before, after = old.label, new.label
-    other = "labels made before are of another question, and so are the models trained on them"
+    other = "labels made before are of another question, and so are the models trained on them: a lake of the old one refuses the new"
     yield from _value(file, "label.source", before.source, after.source, other)
     for key in ("event_time", "about", "absent"):
         yield from _value(file, f"label.{key}", getattr(before, key), getattr(after, key), other)

@@ -20,8 +20,16 @@ def plan_lines(planned: Iterable[Planned]) -> list[str]:
     lines = []
     for stage in planned:
         lines.append(stage.stage)
-        lines += [f"  {key}: {_short(value)}" for key, value in stage.plan.items()]
+        for key, value in stage.plan.items():
+            if key == "sources":
+                lines += [line for one in value for line in _source_lines(one)]
+            else:
+                lines.append(f"  {key}: {_short(value)}")
     return lines
+
+
+def _source_lines(one: Mapping[str, Any]) -> list[str]:
+    return [f"  source {one['source']}", *(f"    {key}: {_short(value)}" for key, value in one.items() if key != "source")]
 
 
 def status_lines(status: Status) -> list[str]:
