@@ -171,7 +171,7 @@ def model_alone(model: LocalModel) -> float:
     batch = pa.RecordBatch.from_arrays([pa.array(draw.normal(size=BATCH)) for _ in COLUMNS], names=list(model.columns))
 
     def loop(_: int) -> None:
-        buffer = np.empty((BATCH, len(COLUMNS)), order="F")
+        buffer = np.empty((BATCH, len(COLUMNS)), order=loaded.order)
         for _ in range(8):
             score_batch(loaded, batch, buffer)
 

@@ -19,7 +19,7 @@ from pyspark.sql import DataFrame
 
 from penstock.errors import BusyError, FailedError, UsageError
 from penstock.lake import lease, ledger
-from penstock.lake.delta import Lake, Txn
+from penstock.lake.delta import Lake, Txn, commits_in
 from penstock.lake.lease import Lease
 from penstock.lake.tables import LEASES, LEDGER, Table
 
@@ -289,3 +289,13 @@ def test_by_the_table_alone_a_silent_holder_keeps_its_lease_until_its_time_is_up
 def test_a_lock_file_is_called_after_its_job(lake: Lake, tmp_path: Path) -> None:
     with lease._file_lock(tmp_path / "locks", "pipeline/churn", "r1"):
         assert [p.name for p in (tmp_path / "locks").iterdir()] == ["pipeline.churn.lock"]
+
+
+def test_the_log_on_this_machine_says_what_delta_says_of_its_history(lake: Lake) -> None:
+    lake.append(FACTS, rows(lake, ("a", "x", 1), ("b", "x", 2)), txn(101))
+    lake.merge(FACTS, rows(lake, ("a", "x", 3), ("c", "x", 4)), ["n"])
+    lake.fence(FACTS, "job/facts", 200, "r2")
+    said = lake.spark.sql(f"DESCRIBE HISTORY {lake.sql_name(FACTS)}").select("version", "userMetadata", "operationMetrics").collect()
+    assert lake.root is not None
+    assert commits_in(lake.root / FACTS.name / "_delta_log", 10) == [row.asDict() for row in said]
+    assert len(said) == 4

@@ -9,10 +9,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import skops.io
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
 
 from penstock.errors import DataError, FailedError, RefusedError
 from penstock.scoring import predict
-from penstock.training.artefact import MODEL_FILE, load, model_digest, write_inputs
+from penstock.training.artefact import MODEL_FILE, Loaded, load, model_digest, write_inputs
 from penstock.training.fit import Fitted, fit
 from penstock.training.inputs import Inputs
 from penstock.training.rows import labelled_rows
@@ -66,6 +70,25 @@ def test_a_large_batch_after_a_small_one_and_an_empty_one_are_scored(folder: Pat
     found = list(predict.scorer(str(folder), model_digest(folder), ["customer_id"])(sizes))
     assert [b.num_rows for b in found] == [2, 0, 60, 5]
     assert found[3]["score"].to_pylist() == found[2]["score"].to_pylist()[:5]
+
+
+def test_a_tree_s_scores_are_the_same_bits_however_its_matrix_lies(folder: Path) -> None:
+    model, batch = load(folder, model_digest(folder)), batches(made(1, 60), 1000)[0]
+    assert model.order == "C"
+    shape = (batch.num_rows, len(model.inputs.numeric))
+    found = {predict.score_batch(model, batch, np.empty(shape, order=order)).tobytes() for order in ("C", "F")}
+    assert len(found) == 1
+
+
+def test_a_linear_model_s_matrix_lies_as_in_training(fitted: Fitted) -> None:
+    model = Pipeline([("scale", StandardScaler()), ("estimator", LogisticRegression())])
+    assert Loaded(model, fitted.inputs, "").order == "F"
+
+
+def test_the_libraries_have_their_threads_again_after_the_last_batch(folder: Path) -> None:
+    before = threadpool_info()
+    list(predict.scorer(str(folder), model_digest(folder), ["customer_id"])(batches(made(1, 60), 20)))
+    assert threadpool_info() == before
 
 
 def test_the_model_is_opened_once_for_all_partitions_of_a_worker(folder: Path) -> None:

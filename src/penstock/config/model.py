@@ -244,6 +244,9 @@ class SparkSettings(Frozen):
     master: str | None = None
     """`local[2]`, `spark://…`; left to spark-submit or the platform when absent."""
     driver_memory: str = "1536m"
+    java_options: str = ""
+    """Options of a local session's Java; empty for Java's own. `-XX:TieredStopAtLevel=1 -XX:+UseSerialGC` keeps its compiler and
+    its collector from taking the processors off a short job, and slows one that works for minutes on millions of rows."""
     shuffle_partitions: int = Field(default=2, ge=1)
     snapshot_partitions: int = Field(default=1, ge=1)
     """Partitions of Delta's own log jobs: 1 for a small local lake, 50 is Delta's default."""

@@ -9,6 +9,7 @@ Source: Delta Lake documentation, "Idempotent table writes in foreachBatch", and
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ _PROPERTIES = {
     "delta.deletedFileRetentionDuration": "interval 400 days",
 }
 _RECENT = 200
+_COMMIT = re.compile(r"[0-9]{20}\.json")
 FENCE = "fence"
 """The digest of an append that only fences."""
 
@@ -205,7 +207,10 @@ class Lake:
         frame: DataFrame = reader.load(str(self._path(name))) if self.root is not None else reader.table(self.sql_name(name))
         return frame
 
-    def _history(self, table: Table | str, limit: int) -> list[Any]:
+    def _history(self, table: Table | str, limit: int) -> Sequence[Any]:
+        """The newest commits first, each with `version`, `userMetadata` and `operationMetrics`."""
+        if self.root is not None:
+            return commits_in(self._path(table if isinstance(table, str) else table.name) / "_delta_log", limit)
         described = self.spark.sql(f"DESCRIBE HISTORY {self.sql_name(table)} LIMIT {limit}")
         return list(described.select("version", "userMetadata", "operationMetrics").collect())
 
@@ -231,6 +236,24 @@ class Lake:
         raise BusyError(
             f"append to {table.name}", got="a newer holder of the lease", expected=txn.run_id, left="This run wrote nothing more"
         )
+
+
+def commits_in(log: Path, limit: int) -> list[dict[str, Any]]:
+    """The newest commits of a table's log on this machine, newest first: `version`, `userMetadata`, `operationMetrics`.
+
+    What DESCRIBE HISTORY says, from the same files, without the Spark job (a sixth of a second, twenty times a weekly run).
+    Source: Delta transaction log protocol, "Delta Log Entries" and "Commit Provenance Information".
+    """
+    newest = sorted((path for path in log.glob("*.json") if _COMMIT.fullmatch(path.name)), reverse=True)[:limit]
+    return [{"version": int(path.stem), **_provenance(path)} for path in newest]
+
+
+def _provenance(commit: Path) -> dict[str, Any]:
+    with commit.open(encoding="utf-8") as actions:
+        for line in actions:  # it is the first one, but need not be
+            if '"commitInfo"' in line and (said := json.loads(line).get("commitInfo")):
+                return {"userMetadata": said.get("userMetadata"), "operationMetrics": said.get("operationMetrics")}
+    return {"userMetadata": None, "operationMetrics": None}
 
 
 def quoted(name: str) -> str:

@@ -90,6 +90,7 @@ def local_conf(settings: SparkSettings, jars: Sequence[Path], scratch: Path) -> 
             "spark.default.parallelism": str(settings.shuffle_partitions),
             "spark.driver.extraClassPath": os.pathsep.join(str(jar) for jar in jars),
         }
+        conf |= {"spark.driver.extraJavaOptions": settings.java_options} if settings.java_options else {}
     elif jars:
         conf["spark.jars"] = ",".join(str(jar) for jar in jars)
     return conf

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock import wiring
 from penstock.errors import UsageError
-from penstock.orchestrate import local, shown
+from penstock.orchestrate import dag, local, shown
 from penstock.progress import Progress
 from penstock.progress import shown as progress_shown
 from penstock.wiring import House, Words
@@ -41,6 +41,8 @@ def stages(parsed: argparse.Namespace, verbs: Sequence[str]) -> int:
     """`penstock run` and the eight verbs."""
     with opened(parsed, parsed.pipeline) as home:
         as_of = wiring.as_of_instant(home, parsed.as_of)
+        with dag.loading(tuple(verbs)):
+            home.lake()
         with progress_shown(len(verbs)) as watching:
             run = wiring.new_run(
                 home, as_of, parsed.progress or watching, requested=_requested(parsed, verbs), candidate=_candidate(parsed)

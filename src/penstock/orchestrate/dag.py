@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -50,6 +53,24 @@ assert tuple(node.verb for node in DAG) == STAGES
 def node(verb: str) -> Node:
     """The stage with this verb."""
     return next(n for n in DAG if n.verb == verb)
+
+
+@contextmanager
+def loading(verbs: tuple[str, ...]) -> Iterator[None]:
+    """Import the stages' modules beside what is done in the block: MLflow, scikit-learn and SciPy take three seconds.
+
+    What cannot be imported is told to whoever needs it, not here. After the block nothing is imported any more.
+    """
+    import pyspark.sql  # noqa: F401 - its modules import each other, which two threads at once must not meet half-way
+
+    def imported() -> None:
+        for verb in verbs:
+            with suppress(Exception):
+                node(verb).load()
+
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        beside.submit(imported)
+        yield
 
 
 def leases(verbs: tuple[str, ...], pipeline: Pipeline) -> tuple[str, ...]:

@@ -15,7 +15,8 @@ from datetime import datetime
 class Scored:
     """What the predictions say: this version's cursor (-1: none yet) and the newest `as_of` that anybody scored, backfills aside.
 
-    A backfill counts for the cursor when it was of the `as_of` that is asked for.
+    `newest` may also be None when it is older than the newest `as_of` with features, where it makes no backfill. A backfill
+    counts for the cursor when it was of the `as_of` that is asked for.
     """
 
     cursor: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from penstock import clock
@@ -11,6 +12,7 @@ from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.landing.freshness import require_fresh
+from penstock.scoring import cursor
 from penstock.scoring.plan import Plan, Scored, decide
 from penstock.scoring.predict import REASONS, TOLD, scorer
 from penstock.scoring.reasons import Wording
@@ -18,8 +20,6 @@ from penstock.stage import Report, Run
 from penstock.training.artefact import read_explanation
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pyspark.sql import Column, DataFrame
 
     from penstock.config.model import View
@@ -40,8 +40,12 @@ def plan(run: Run) -> Plan:
     trained_on = versions.of_model(run, f"version {model.version} of {run.pipeline.name}", model.tags)
     _, feature_table = versions.view_tables(run, trained_on)
     to = run.lake.version(feature_table)
-    newest = _newest(run, feature_table) if to >= 0 else None
-    return decide(model.version, model.promotion, newest, to, _scored(run, model.version, newest), view_version=trained_on.number)
+    reach = timedelta(days=cursor.COHORTS * run.pipeline.schedule.every_days)
+    newest = cursor.newest_as_of(run.lake.read(feature_table), run.as_of, reach) if to >= 0 else None
+    table, scored = tables.predictions(run.pipeline.name, run.key), Scored(-1, None)
+    if newest is not None and run.lake.exists(table):
+        scored = cursor.scored(run.lake.read(table), model.version, newest, reach)
+    return decide(model.version, model.promotion, newest, to, scored, view_version=trained_on.number)
 
 
 def apply(run: Run, chosen: Plan) -> Report:
@@ -144,32 +148,3 @@ def control(run: Run) -> Column:
     publish = run.pipeline.publish
     hashed = F.xxhash64(F.lit(publish.control_salt), *(F.col(name) for name, _ in run.key))
     return F.pmod(hashed, F.lit(_SALTED)) < F.lit(round(publish.control_share * _SALTED))
-
-
-def _newest(run: Run, feature_table: tables.Table) -> datetime | None:
-    from pyspark.sql import functions as F
-
-    rows = run.lake.read(feature_table).where(F.col("as_of") <= F.lit(run.as_of))
-    found = rows.agg(F.unix_micros(F.max("as_of"))).collect()[0][0]
-    return None if found is None else clock.from_epoch(found)
-
-
-def _scored(run: Run, version: int | None, newest: datetime | None) -> Scored:
-    from pyspark.sql import functions as F
-
-    table = tables.predictions(run.pipeline.name, run.key)
-    if version is None or newest is None or not run.lake.exists(table):
-        return Scored(-1, None)
-    regular = ~F.col("backfill")
-    # A backfill moves the cursor of its own as_of alone: the same run again finds it done, and a newer as_of is still to be scored.
-    own = (F.col("model_version") == version) & (regular | (F.col("as_of") == F.lit(newest)))
-    row = (
-        run.lake.read(table)
-        .agg(
-            F.max(F.when(own, F.col("_to_version"))).alias("cursor"),
-            F.unix_micros(F.max(F.when(regular, F.col("as_of")))).alias("newest"),
-        )
-        .collect()[0]
-    )
-    cursor = -1 if row["cursor"] is None else int(row["cursor"])
-    return Scored(cursor, None if row["newest"] is None else clock.from_epoch(row["newest"]))

@@ -13,7 +13,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from penstock.errors import RefusedError
 from penstock.training.contributions import UNEXPLAINED, Explanation, from_json
@@ -25,6 +25,7 @@ INPUTS_FILE = "penstock-inputs.json"
 REASONS_FILE = "penstock-reasons.json"
 # MLflow writes this one beside a model when it downloads it by its registered name: it is no part of the model.
 _ADDED_BY_DOWNLOAD = "registered_model_meta"
+_TREES = ("sklearn.ensemble._hist_gradient_boosting.", "sklearn.ensemble._forest")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".cloudpickle", ".dill", ".npy")
 
 TRUSTED_TYPES = frozenset(
@@ -62,6 +63,14 @@ class Loaded:
     def parts(self) -> Parts | None:
         """The model taken apart, once; None for one of a shape that is scored only whole."""
         return parts_of(self.model)
+
+    @cached_property
+    def order(self) -> Literal["C", "F"]:
+        """How the matrix best lies in memory: by rows for trees, which take a row at a time, else by columns as in training.
+
+        A tree's score does not depend on it; the last bit of a linear model's sums does.
+        """
+        return "C" if self.parts is not None and type(self.parts.estimator).__module__.startswith(_TREES) else "F"
 
 
 def model_digest(folder: Path) -> str:

@@ -81,7 +81,7 @@ def from_pandas(frame: pd.DataFrame, inputs: Inputs) -> pd.DataFrame:
 
 
 def from_arrow(batch: pa.RecordBatch, inputs: Inputs, buffer: NDArray[np.float64]) -> pd.DataFrame:
-    """The model's frame of one Arrow batch, its numbers laid into the first rows of `buffer` (rows x numeric columns, Fortran order).
+    """The model's frame of one Arrow batch, its numbers laid into the first rows of `buffer` (rows x numeric columns).
 
     The frame shares `buffer`'s memory and holds until the next call. Raises DataError for an infinite number.
     """
