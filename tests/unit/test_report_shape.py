@@ -93,6 +93,11 @@ def test_an_empty_lake_makes_a_page_and_a_table_that_say_so() -> None:
     assert week_table(data) == "churn: no weekly run yet.\n"
 
 
+def test_a_decision_that_nobody_has_named_yet_is_no_word_of_the_purpose() -> None:
+    said = CONF.pipeline.purpose.model_copy(update={"question": "Who leaves?", "decision": "unknown"})
+    assert report(gathered(pipeline=CONF.pipeline.model_copy(update={"purpose": said}))).purpose == "Who leaves?"
+
+
 def test_each_figure_of_a_week_comes_from_its_table() -> None:
     found = gathered(
         ledger=whole_run(FIRST, "a", publish={"published": 95}),

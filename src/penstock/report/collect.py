@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from penstock.wiring import House
 
 _MEASURES = ("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted")
+_UNSAID = "unknown"
+"""What `penstock init` writes for a decision that nobody has named yet."""
 _INSTANTS = ("finished_at", "decided_at")
 
 
@@ -44,7 +46,7 @@ def report(found: Gathered) -> ReportData:
     outcome = pipeline.name.replace("_", " ")
     return ReportData(
         pipeline=pipeline.name,
-        purpose=" ".join(text for text in (pipeline.purpose.question, pipeline.purpose.decision) if text),
+        purpose=" ".join(text for text in (pipeline.purpose.question, pipeline.purpose.decision) if text and text != _UNSAID),
         as_of=as_of,
         outcome=outcome,
         generated_note=f"{outcome.capitalize()} means: {pipeline.label.positive}. Read from the lake's tables by version {found.code_version}.",

@@ -44,7 +44,7 @@ def labelled_rows(frame: pd.DataFrame, *, key: Sequence[str], as_of: str = "as_o
             got="none",
             expected="rows of matured cohorts",
             left="No model was trained.",
-            next="penstock labels PIPELINE, or wait until the first horizon has passed",
+            next="wait until a horizon has passed since the first cohort; where one has, penstock labels PIPELINE --as-of DATE",
         )
     wrong = int((~frame[label].isin([0, 1])).sum())
     if wrong:
