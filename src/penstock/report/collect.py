@@ -55,6 +55,7 @@ def report(found: Gathered) -> ReportData:
         weeks=shape.weeks(found),
         models=evidence.models(found),
         data=evidence.data_facts(found, days[-1] if days else None),
+        deliveries=evidence.delivery(found.contract),
         drift_floor=pipeline.monitoring.drift.floor,
         kpi=evidence.kpi(found),
         lists=shape.lists(found),

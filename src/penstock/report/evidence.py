@@ -189,7 +189,7 @@ def _passed(passed: bool, sentence: str) -> bool | None:
 def data_facts(found: Gathered, newest: date | None) -> DataFacts:
     """Counts over everything that was landed, why rows were refused, and the checks; facts are counted also where they are 0."""
     kept = [
-        Count("files", sum(row["files"] for row in found.files) if found.files else None),
+        Count(f"{delivery(found.contract)}s", sum(row["files"] for row in found.files) if found.files else None),
         Count("rows landed", sum(row["accepted"] for row in found.files) if found.files else None),
         Count("rows in quarantine", sum(row["rejected"] for row in found.files) if found.files else None),
     ]
@@ -199,6 +199,11 @@ def data_facts(found: Gathered, newest: date | None) -> DataFacts:
         ((name, count) for name, count in named.items() if count and _is_reason(name, found.contract)), key=lambda item: -item[1]
     )
     return DataFacts((*kept, *facts), tuple(Count(_said(name), count) for name, count in refused), _checks(found, newest))
+
+
+def delivery(contract: Contract) -> str:
+    """What arrives of a source at a time."""
+    return "day" if contract.known_column else "file"
 
 
 def _is_reason(name: str, contract: Contract) -> bool:
@@ -231,9 +236,9 @@ def freshness(found: Gathered, as_of: date) -> Freshness:
     contract = found.contract
     allowed = contract.freshness_days
     promise = (
-        f"a file each open day by the next day, at most {allowed} missing"
+        f"{'rows' if contract.known_column else 'a file'} each open day by the next day, at most {allowed} missing"
         if contract.latency_days == 1
-        else f"at most {allowed} files missing after {contract.latency_days} days"
+        else f"at most {allowed} {delivery(contract)}s missing after {contract.latency_days} days"
     )
     if not found.files:
         return Freshness(found.pipeline.source, None, None, promise)
