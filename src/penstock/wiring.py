@@ -175,5 +175,5 @@ def existing_lake(words: Words) -> None:
             f"lake {words.lake}",
             got="no such folder",
             expected="a lake that a run has written",
-            next="penstock run PIPELINE --as-of DATE or penstock demo makes one; or --lake DIR",
+            next="penstock demo or penstock run PIPELINE --as-of DATE makes one; or --lake DIR",
         )

@@ -294,14 +294,6 @@ def test_a_week_of_missing_files_does_not_read_as_churn(clients: Clients, shop_c
     assert labels(lake, cohort) == {who: ("matured", label) for who, label in churned(cohort).items()}
 
 
-def test_a_run_before_the_data_asks_for_earlier_files_or_a_later_day(clients: Clients, shop_conf: Path, landed: Path) -> None:
-    before = shop.versions(landed)
-    done = clients.run(*words("features", landed, shop_conf, as_of=shop.FIRST_FILE), code=3)
-    assert f"Next: put files of earlier days into {landed}/landing/{shop.SOURCE}, or take a later --as-of." in done.err
-    after = shop.versions(landed)
-    assert {table for table in after if after[table] != before[table]} <= QUIET
-
-
 def test_a_stale_source_stops_features_and_scores(clients: Clients, shop_conf: Path, landed: Path) -> None:
     before = shop.versions(landed)
     for verb in ("run", "features", "score"):
