@@ -104,7 +104,7 @@ class ScoreReader:
         if pointer is None:
             self._cached = None
             name = self._keys.pipeline
-            raise NothingPublishedError(f"scores of {name} in Redis", got="nothing published", next=f"penstock publish {name}")
+            raise NothingPublishedError(f"scores of {name} in Redis", got="nothing published", next=f"penstock run {name} --as-of DATE")
         self._cached = (stopwatch(), pointer)
         return pointer
 

@@ -172,5 +172,8 @@ def existing_lake(words: Words) -> None:
     """Raise UsageError when there is no lake yet, for commands that only read."""
     if words.env == "local" and not words.lake.is_dir():
         raise UsageError(
-            f"lake {words.lake}", got="no such folder", expected="a lake that a run has written", next="penstock demo, or --lake DIR"
+            f"lake {words.lake}",
+            got="no such folder",
+            expected="a lake that a run has written",
+            next="penstock demo or penstock run PIPELINE --as-of DATE makes one; or --lake DIR",
         )

@@ -131,6 +131,37 @@ def test_a_lake_that_is_not_there_is_not_made_by_looking(words: list[str], capsy
     assert not (tmp_path / "lake").exists()
 
 
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [
+        (("north",), "KEY: got 1 word, expected 2, one a key column: branch, member. Next: penstock get visits BRANCH MEMBER."),
+        (("east", "side", "5"), "KEY: got 3 words, expected 2"),
+        (("5", "east side"), "KEY, column member: got a text, expected a whole number, as the contract has it."),
+    ],
+)
+def test_a_key_that_can_be_nobodys_is_told_before_anything_is_asked(
+    key: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    table = "branch,member,day\n" + "".join(f"north,{n % 4},2024-01-{n % 28 + 1:02d}\n" for n in range(40))
+    (tmp_path / "visits.csv").write_text(table, encoding="utf-8")
+    words = (
+        "--source",
+        str(tmp_path / "visits.csv"),
+        "--entity",
+        "branch",
+        "member",
+        "--event-time",
+        "day",
+        "--conf",
+        str(tmp_path / "conf"),
+    )
+    assert cli.main(["init", "visits", *words]) == 0
+    (tmp_path / "lake").mkdir()
+    capsys.readouterr()
+    assert said in wrong(capsys, "get", "visits", *key, "--conf", tmp_path / "conf", "--lake", tmp_path / "lake")
+    assert not any((tmp_path / "lake").glob("_redis*"))
+
+
 # -- configuration ----------------------------------------------------------------------------------------------------
 
 

@@ -196,6 +196,13 @@ def test_three_rows_are_told_to_be_too_few_and_the_files_are_written_all_the_sam
     assert found.pipeline.schedule.first <= date(2024, 1, 4)
 
 
+def test_a_cohort_without_anybody_in_it_is_not_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path, "who,day,amount\na,2024-01-01,1\nb,2024-01-03,2\na,2024-02-05,3\n", *WORDS)
+    said = capsys.readouterr().out
+    assert "3 cohorts have such an outcome" in said
+    assert "cohorts: 3 with anybody in them are over now, and no two of them lie 8 days apart" in said
+
+
 def test_the_horizon_follows_the_usual_gap_and_a_given_one_is_kept(tmp_path: Path) -> None:
     monthly = csv_of(days(700, every=30, people=40))
     assert made(tmp_path, monthly, *WORDS).pipeline.label.horizon_days == 60
@@ -241,10 +248,15 @@ def test_the_lines_that_are_commented_out_load_when_they_are_put_in(tmp_path: Pa
     ("table", "words", "said"),
     [
         ("who,day\n1,2024-01-01\n", ("--entity", "whom", "--event-time", "day"), "column whom: got none of this name, expected one of who"),
-        ("who,day\n1,soon\n", WORDS, "got string with values such as aaaa, expected dates or times"),
+        ("who,day\n1,soon\n", WORDS, "got string with values shaped like aaaa, expected dates or times"),
         ("who,day\n1,1704067200\n", WORDS, "seconds since 1970"),
         ("who,day\n1,2024-01-01\n,2024-01-02\n,2024-01-03\n", WORDS, "2 of 3 rows without a value"),
         ("who,day\n1,2024-02-30\n", WORDS, "expected dates or times"),
+        ("who,day\n" + "1,2024-01-01\n2,2024-01-05\n1,2024-02-30\n", WORDS, "got 1 of 3 different values that are no yyyy-MM-dd, shaped like 9999-99-99"),
+        ("who,day\n1,2024-01-01\n", ("--entity", "who", "who", "--event-time", "day"), "--entity: got who more than once"),
+        ("who,day\n1,2024-01-01\n", ("--entity", "day", "--event-time", "day"), "--entity: got day, the event time"),
+        ("who,x,x,day\n1,1,2,2024-01-01\n", WORDS, "called the same or differ only by case or blanks: x, x"),
+        ("who,day\n1,2,3\n", WORDS, "no row that can be read"),
         ("who,day\n", WORDS, "a file that has a header and no rows"),
         ("", WORDS, "a file that is empty"),
         ("who,Who,day\n1,1,2024-01-01\n", WORDS, "differ only by case"),
@@ -264,6 +276,103 @@ def test_a_file_that_is_not_there_is_met_with_the_nearest_one(tmp_path: Path, ca
     (tmp_path / "orders.csv").write_text("who,day\n1,2024-01-01\n", encoding="utf-8")
     assert str(tmp_path / "orders.csv") in refused(tmp_path, capsys, tmp_path / "order.csv", *WORDS).partition("Next: ")[2]
     assert "a name that tells no format" in refused(tmp_path, capsys, "x", *WORDS, name="table.xlsx")
+
+
+def test_a_folder_is_met_with_a_file_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "orders.csv").write_text("who,day\n1,2024-01-01\n", encoding="utf-8")
+    said = refused(tmp_path, capsys, tmp_path / "data", *WORDS)
+    assert f"got a folder, {tmp_path / 'data'}" in said
+    assert said.endswith(f"Next: --source {tmp_path / 'data' / 'orders.csv'}.\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("t.csv.gz", "who,day\n1,2024-01-01\n", "is truncated or damaged"),
+        ("t.jsonl", '{"who": NaN, "day": "2024-01-01"}\n', "(row 1: not JSON: NaN is no number)"),
+        ("t.jsonl", '{"who": 1, "day": {"y": 2024}}\n', "(row 1: expected plain values, got an object for 'day')"),
+        ("t.jsonl", '[{"who": 1, "day": "2024-01-01"}]\n', "Next: jq -c '.[]' makes them."),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says_is_refused_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, said: str
+) -> None:
+    assert said in refused(tmp_path, capsys, content, *WORDS, name=name)
+
+
+def test_a_contract_that_is_there_asks_for_another_file_name_and_not_for_another_pipeline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path, csv_of(days(90)), *WORDS)
+    capsys.readouterr()
+    assert main(["init", "other", "--source", str(tmp_path / "table.csv"), *WORDS, "--conf", str(tmp_path / "conf")]) == 2
+    assert "Next: another name for table.csv, or move it away." in capsys.readouterr().err
+
+
+def test_files_that_the_check_refuses_are_taken_back_so_that_the_same_command_works_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made(tmp_path, csv_of(days(90)), *WORDS)
+    base = tmp_path / "conf" / "base.yml"
+    good = base.read_text(encoding="utf-8")
+    base.write_text(f"{good}\nnonsense: 1\n", encoding="utf-8")
+    (tmp_path / "more.csv").write_text(csv_of(days(90)), encoding="utf-8")
+    words = ["init", "more", "--source", str(tmp_path / "more.csv"), *WORDS, "--conf", str(tmp_path / "conf")]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "nonsense" in said
+    assert "then the same command again" in said
+    base.write_text(good, encoding="utf-8")
+    assert main(words) == 0
+
+
+# ---- what stands for no value ----
+
+
+@pytest.mark.parametrize("word", ["NaN", "NA", "null", "\\N", "-"])
+def test_a_word_for_no_value_among_numbers_leaves_them_numbers_and_the_contract_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str
+) -> None:
+    found = made(tmp_path, csv_of(days(90), lambda p, d: word if p % 3 == 0 else f"{d.day}.5"), *WORDS)
+    amount = found.contract.columns[2]
+    assert (amount.type, amount.transform) == (
+        "decimal(7,1)",
+        f"nullif(amount, r'{word}')" if word == "\\N" else f"nullif(amount, '{word}')",
+    )
+    assert [a.of for a in found.pipeline.features.aggregates if a.function == "sum"] == ["amount"]
+    assert f"amount: {word!r} taken for no value" in capsys.readouterr().out
+
+
+def test_a_missing_word_beside_decimal_commas_is_read_with_a_point(tmp_path: Path) -> None:
+    text = "who;day;amount\n" + "".join(f"{p};{d};{'NA' if p % 3 == 0 else '1.234,5'}\n" for p, d in days(90))
+    assert made(tmp_path, text, *WORDS).contract.columns[2].transform == "translate(nullif(amount, 'NA'), ',.', '.')"
+
+
+def test_rows_whose_key_is_nan_are_nobodys(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = days(90)
+    keys = pa.array([float("nan") if p == 3 else float(p) for p, _ in rows], from_pandas=False)
+    pq.write_table(pa.table({"who": keys, "day": [d for _, d in rows]}), tmp_path / "table.parquet")
+    key = made(tmp_path, tmp_path / "table.parquet", *WORDS).contract.columns[0]
+    said = capsys.readouterr().out
+    assert (key.type, key.transform, key.required) == ("string", "nullif(who, 'nan')", False)
+    assert ", 11 entities, " in said
+    assert f"{sum(p == 3 for p, _ in rows)} rows have no who: kept, but nobody's" in said
+
+
+def test_a_name_that_may_mean_nobody_stays_a_name_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "who,day\n" + "".join(f"{'None' if p == 3 else f'u{p}'},{d}\n" for p, d in days(90))
+    assert made(tmp_path, text, *WORDS).contract.columns[0].transform is None
+    said = capsys.readouterr().out
+    assert ", 12 entities, " in said
+    assert "rows name 'None', taken for a name: if nobody is meant, put transformLogic: nullif(who, 'None')" in said
+
+
+def test_rows_that_cannot_be_read_and_rows_without_a_time_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made(tmp_path, csv_of(days(90)) + "1,2023-01-02\n1,NA,2\n", *WORDS)
+    said = capsys.readouterr().out
+    assert "note: 1 row has no values (the first: expected 3 fields, got 2): for quarantine" in said
+    assert "note: 1 row has no day: for quarantine" in said
 
 
 def test_nested_columns_are_refused_with_their_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

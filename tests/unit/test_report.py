@@ -282,6 +282,19 @@ def test_the_terminal_table_has_the_weeks_figures_and_the_reasons_of_a_retrainin
     assert f"{week.as_of}  retrain: {week.reasons[0]}" in text
 
 
+def test_days_of_a_file_are_counted_as_days_and_nothing_in_quarantine_is_no_unknown() -> None:
+    data = replace(report(1), deliveries="day", data=replace(report(1).data, quarantine=()))
+    tables = Reader(render(data)).tables
+    assert tables["Week by week"][1][1].endswith(" 6 days")
+    assert tables["Rows set aside, by reason"][1:] == [["None."]]
+    assert Reader(render(EMPTY)).tables["Rows set aside, by reason"][1:] == [["None known yet."]]
+
+
+def test_reasons_are_one_sentence_of_the_terminal() -> None:
+    week = WeekRow(date(2011, 10, 17), decision="first model", reasons=("No model is there.", "Version 1 became Production."))
+    assert "2011-10-17  first model: No model is there; Version 1 became Production.\n" in week_table(replace(EMPTY, weeks=(week,)))
+
+
 def test_two_cohorts_that_mature_in_one_run_are_both_in_the_terminal_table() -> None:
     cohorts = tuple(
         Cohort(date(2011, 9, 5) + timedelta(days=7 * i), Metrics(rows=1_000 + i, auc=0.7 + i / 100, brier=0.2)) for i in range(2)

@@ -93,6 +93,11 @@ def test_an_empty_lake_makes_a_page_and_a_table_that_say_so() -> None:
     assert week_table(data) == "churn: no weekly run yet.\n"
 
 
+def test_a_decision_that_nobody_has_named_yet_is_no_word_of_the_purpose() -> None:
+    said = CONF.pipeline.purpose.model_copy(update={"question": "Who leaves?", "decision": "unknown"})
+    assert report(gathered(pipeline=CONF.pipeline.model_copy(update={"purpose": said}))).purpose == "Who leaves?"
+
+
 def test_each_figure_of_a_week_comes_from_its_table() -> None:
     found = gathered(
         ledger=whole_run(FIRST, "a", publish={"published": 95}),
@@ -373,7 +378,7 @@ def test_every_source_has_a_freshness_of_its_own() -> None:
     others = (Arrived("outcomes", days, FIRST - timedelta(days=1)), Arrived("contacts", days, None))
     _, outcomes, contacts = evidence.freshness(gathered(others=others), FIRST)
     assert (outcomes.source, outcomes.landed_to, outcomes.on_time) == ("outcomes", FIRST - timedelta(days=1), True)
-    assert outcomes.promise.startswith("something each open day")
+    assert outcomes.promise.startswith("rows each open day")
     assert (contacts.source, contacts.on_time) == ("contacts", None)
 
 

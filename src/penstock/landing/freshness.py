@@ -46,7 +46,7 @@ def _require_fresh(run: Run, source: str) -> None:
             got="no landed file",
             expected=f"files known by {run.day}",
             left="Nothing was written",
-            next=f"penstock land {run.pipeline.name} --as-of {run.day}",
+            next=f"put files of earlier days into {run.landing}/{source}, or take a later --as-of",
         )
     late = overdue(run, source, days)
     if len(late) > run.contract_of(source).freshness_days:

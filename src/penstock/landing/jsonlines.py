@@ -21,14 +21,17 @@ _ROWS = 65_536
 def scan(source: Source, raw: Hashed, layout: Layout, tally: Tally) -> None:
     """Counts into `tally`; its header is every key that stands in the file, in order of first sight."""
     del layout
-    keys = dict[str, None]()
+    keys, first = dict[str, None](), ""
     for number, found in _lines(source, raw, tally):
         tally.rows = number
         if isinstance(found, dict):
             keys |= dict.fromkeys(found)
             tally.header = tuple(keys)
+        else:
+            first = first or f"row {number}: {found}"
     if tally.rows and not keys and tally.fault is None:
-        tally.fault = "holds no JSON object: one object a line is expected"
+        told = f" ({first})" if first else ""
+        tally.fault = f"holds no JSON object of plain values{told}; write one a line, without nested ones"
 
 
 def blocks(source: Source, raw: Hashed, layout: Layout, tally: Tally) -> Iterator[pa.RecordBatch]:

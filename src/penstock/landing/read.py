@@ -218,7 +218,7 @@ def _changed(file: dict[str, Any], how: str) -> DataError:
     )
 
 
-def values(path: str, layout: Layout) -> Iterator[list[pa.Array]]:
-    """A file's columns as text, block by block, for whoever wants to look at them; malformed rows are left out."""
+def values(path: str, layout: Layout, tally: Tally) -> Iterator[list[pa.Array]]:
+    """A file's columns as text, block by block, for whoever wants to look at them; malformed rows are left out, and told in `tally`."""
     source = Source(path)
-    return (columns for columns, _ in _numbered(source, source.stream(), layout, Tally()))
+    return (columns for columns, _ in _numbered(source, source.stream(), layout, tally))

@@ -126,9 +126,14 @@ def apply(run: Run, chosen: Plan) -> Report:
     run.progress.step("land.listed", done.rows)
     total = {"files": len(chosen.arrivals), "landed": sum(c.accepted for c in counts), "quarantined": refused}
     late = sum(a.late for a in chosen.arrivals)
-    noun = "days" if contract.known_column else "files"
-    text = f"{total['files']} {noun}, {total['landed']:,} rows landed, {refused:,} quarantined" + (f", {late} {noun} late" if late else "")
+    noun = "day" if contract.known_column else "file"
+    text = f"{_counted(total['files'], noun)}, {_counted(total['landed'], 'row')} landed, {refused:,} quarantined"
+    text += f", {_counted(late, noun)} late" if late else ""
     return Report("land", "done", text, total, {}, outputs)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _known(run: Run, files: tables.Table) -> tuple[dict[str, str], datetime | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock import wiring
+from penstock.config.load import Configuration
 from penstock.errors import UsageError
 from penstock.orchestrate import dag, local, shown
 from penstock.progress import Progress
@@ -180,11 +182,13 @@ def get(parsed: argparse.Namespace) -> int:
 
     wiring.existing_lake(words_of(parsed))
     with opened(parsed, parsed.pipeline) as home:
+        _require_key(parsed.key, home.configuration)
         reader = ScoreReader(home.redis(), parsed.pipeline)
         found = reader.get(tuple(parsed.key))
     if found is None:
         print(
-            f"penstock: {parsed.pipeline} has no published score for this key (never scored, no longer active, or in the control group)",
+            f"penstock: {parsed.pipeline} has no published score for this key (never scored, no longer active, or in the control group). "
+            f'Next: penstock sql "SELECT * FROM predictions_{parsed.pipeline}_latest" shows which.',
             file=sys.stderr,
         )
         return 1
@@ -193,6 +197,21 @@ def get(parsed: argparse.Namespace) -> int:
     else:
         print("\n".join(shown.score_lines(parsed.key, found, home.configuration.contract.timezone)))
     return 0
+
+
+def _require_key(words: Sequence[str], configuration: Configuration) -> None:
+    types = {column.name: column.type for column in configuration.contract.columns}
+    names = configuration.pipeline.features.entity
+    if len(words) != len(names):
+        raise UsageError(
+            "KEY",
+            got=f"{len(words)} word{'' if len(words) == 1 else 's'}",
+            expected=f"{len(names)}, one a key column: {', '.join(names)}",
+            next=f"penstock get {configuration.pipeline.name} {' '.join(name.upper() for name in names)}",
+        )
+    for name, word in zip(names, words, strict=True):
+        if types[name] in {"int", "bigint"} and not re.fullmatch(r"-?[0-9]+", word):
+            raise UsageError(f"KEY, column {name}", got="a text", expected="a whole number, as the contract has it")
 
 
 def _requested(parsed: argparse.Namespace, verbs: Sequence[str]) -> bool:

@@ -65,7 +65,7 @@ def choose(profile: Profile, horizon: int | None = None) -> Choices:
     windows = tuple(sorted({w for w in STEPS if w < recent and (w >= ahead / 2 or w == 7)} | {recent}))[-4:]
     every = _every(days.span)
     grid = _grid(days.first + timedelta(days=min(recent, max(days.span // 4, 1))), as_of, every)
-    matured = [day for day in grid if day + timedelta(days=ahead + _DELAY) <= as_of]
+    matured = [day for day in grid if day + timedelta(days=ahead + _DELAY) <= as_of and days.active(day, recent)]
     holdout, training = _holdout(matured, ahead)
     members = days.active(as_of, recent)
     sums, left_out = _sums(profile)
@@ -171,10 +171,12 @@ def _growth(profile: Profile, grid: list[date]) -> float:
 def _lacking(profile: Profile, matured: list[date], training: int, horizon: int, every: int, members: int) -> tuple[str, ...]:
     found = []
     if training == 0:
-        need = 2 * (horizon + _DELAY) + every + min(horizon, 7)
+        need, apart = 2 * (horizon + _DELAY) + every + min(horizon, 7), horizon + _DELAY
         found.append(
-            f"days: {profile.days.span} in the table, and two cohorts {horizon + _DELAY} days apart whose outcomes are over need about {need} "
+            f"days: {profile.days.span} in the table, and two cohorts {apart} days apart whose outcomes are over need about {need} "
             f"({len(matured)} cohorts are over now)"
+            if profile.days.span < need
+            else f"cohorts: {len(matured)} with anybody in them are over now, and no two of them lie {apart} days apart"
         )
     if members < 30:
         found.append(f"entities: {members} had an event in the last cohort, and a model of fewer than 30 says nothing")

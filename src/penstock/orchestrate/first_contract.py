@@ -7,11 +7,13 @@ import math
 import re
 from datetime import date
 
-from penstock.lake.expressions import GRAMMAR
 from penstock.orchestrate.first_choices import Choices
 from penstock.orchestrate.table_profile import Column, Profile
+from penstock.orchestrate.table_types import absent_sql, column_sql
 
 _LOGICAL = {"int": "integer", "bigint": "integer", "double": "number", "date": "date", "timestamp": "timestamp", "boolean": "boolean"}
+MAX_REJECTED = "0.01"
+"""The share of refused rows with which a landing still goes on."""
 
 
 def contract_text(source: str, profile: Profile, choices: Choices, timezone: str, commands: str) -> str:
@@ -65,15 +67,10 @@ def contract_text(source: str, profile: Profile, choices: Choices, timezone: str
     if choices.closed:
         lines.append(f"  - {{property: calendar, value: {{closedWeekdays: [{', '.join(choices.closed)}]}}}}    # no row ever came on these")
     lines += [
-        "  - {property: maxRejectedShare, value: 0.01}    # a landing with more refused rows stops",
+        f"  - {{property: maxRejectedShare, value: {MAX_REJECTED}}}    # a landing with more refused rows stops",
         f"  - {{property: censorAfter, value: {max(60, 2 * choices.freshness)}}}    # days after which an outcome that never became known is given up",
     ]
     return "\n".join(lines) + "\n"
-
-
-def column_sql(name: str) -> str:
-    """A column within an expression: quoted where SQL has the word for itself."""
-    return f"`{name}`" if name in GRAMMAR else name
 
 
 def _seen(profile: Profile) -> str:
@@ -96,6 +93,11 @@ def _property(column: Column, profile: Profile) -> list[str]:
     ]
     if options := _options(column, profile):
         parts.append(f"logicalTypeOptions: {{{', '.join(options)}}}")
+    if kind.missing:
+        # A transform gives numbers with a point.
+        absent = absent_sql(column.name, kind.missing)
+        logic = f"translate({absent}, ',.', '.')" if kind.comma else absent
+        parts.append(f"transformLogic: {json.dumps(logic)}")
     if is_key:
         parts += ["classification: restricted", "tags: [pii, pseudonymous]"]
     about = _about(column, profile)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from penstock.orchestrate.first_choices import Choices, sum_type
-from penstock.orchestrate.first_contract import column_sql
 from penstock.orchestrate.table_profile import Profile
+from penstock.orchestrate.table_types import column_sql
 
 
 def pipeline_text(name: str, source: str, profile: Profile, choices: Choices, commands: str) -> str:

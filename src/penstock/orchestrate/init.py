@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,22 +14,24 @@ from penstock.errors import ConfigError, UsageError
 from penstock.lake.expressions import check_identifier
 from penstock.orchestrate.conf_check import check
 from penstock.orchestrate.first_choices import Choices, choose
-from penstock.orchestrate.first_contract import contract_text
+from penstock.orchestrate.first_contract import MAX_REJECTED, contract_text
 from penstock.orchestrate.first_pipeline import pipeline_text
 from penstock.orchestrate.table_profile import Profile, lake_names, look_at
+
+_QUARANTINE = f"for quarantine, and a landing with more than {float(MAX_REJECTED):.0%} of such rows stops"
 
 
 def init_command(parsed: argparse.Namespace) -> int:
     """Writes the files and says what comes next. Raises UsageError, and then nothing was written."""
     name, folder = parsed.pipeline, parsed.conf or Path("conf")
     _require_words(name, parsed.timezone, parsed.horizon)
+    _require_columns(parsed.entity, parsed.event_time)
     source = _source_name(parsed.source[0], name)
     places = {"pipeline": folder / "pipelines" / f"{name}.yml", "contract": folder / "contracts" / f"{source}.yml"}
-    for path in places.values():
+    ways = {"pipeline": "another NAME, or move it away", "contract": f"another name for {parsed.source[0].name}, or move it away"}
+    for kind, path in places.items():
         if path.exists():
-            raise UsageError(
-                f"{path}", got="a file that is there", expected="none: nothing is overwritten", next="another NAME, or move it away"
-            )
+            raise UsageError(f"{path}", got="a file that is there", expected="none: nothing is overwritten", next=ways[kind])
     profile = look_at(parsed.source, parsed.entity, parsed.event_time, parsed.timezone)
     choices = choose(profile, parsed.horizon)
     said = _command(parsed)
@@ -38,8 +41,10 @@ def init_command(parsed: argparse.Namespace) -> int:
     places["contract"].write_text(contract_text(source, profile, choices, parsed.timezone, said), encoding="utf-8")
     places["pipeline"].write_text(pipeline_text(name, source, profile, choices, said), encoding="utf-8")
     faults = check(folder, name).faults
-    if faults:  # of this place's own settings, most likely; the files stay
-        raise ConfigError(list(faults), next=f"correct them in {folder}, then penstock conf check {name}")
+    if faults:  # of this place's own settings, most likely
+        for path in places.values():
+            path.unlink()
+        raise ConfigError(list(faults), next=f"correct them in {folder}, then the same command again")
     print("\n".join(_told(parsed, profile, choices, places, source)))
     return 0
 
@@ -55,6 +60,14 @@ def _require_words(name: str, timezone: str, horizon: int | None) -> None:
         raise UsageError("--timezone", got=repr(timezone), expected="an IANA time zone such as Europe/London") from None
     if horizon is not None and not 1 <= horizon <= 3650:
         raise UsageError("--horizon", got=str(horizon), expected="1 to 3650 days")
+
+
+def _require_columns(entity: Sequence[str], event_time: str) -> None:
+    twice = sorted({name for name in entity if entity.count(name) > 1})
+    if twice:
+        raise UsageError("--entity", got=f"{', '.join(twice)} more than once", expected="each column of the key once")
+    if event_time in entity:
+        raise UsageError("--entity", got=f"{event_time}, the event time", expected="the columns that name whom to predict about")
 
 
 def _source_name(path: Path, pipeline: str) -> str:
@@ -98,12 +111,20 @@ def _told(parsed: argparse.Namespace, profile: Profile, choices: Choices, places
     ]
     notes = [f"{c.physical}: {c.kind.note}" for c in profile.columns if c.kind.note]
     if days.nobody:
-        notes.append(f"{days.nobody:,} rows name no {' and '.join(parsed.entity)}: they are kept, but are nobody's")
+        notes.append(f"{_rows(days.nobody)} no {' and '.join(parsed.entity)}: kept, but nobody's")
     if days.undated:
-        notes.append(f"{days.undated:,} rows have no {parsed.event_time}: they will go to quarantine")
+        notes.append(f"{_rows(days.undated)} no {parsed.event_time}: {_QUARANTINE}")
+    if profile.malformed:
+        notes.append(f"{_rows(profile.malformed)} no values (the first: {profile.fault}): {_QUARANTINE}")
+    notes += [
+        f"{c.physical}: {' and '.join(map(repr, c.kind.missing))} taken for no value; transformLogic in the contract says so"
+        for c in profile.columns
+        if c.kind.missing
+    ]
     if not choices.sums:
         notes.append("no numeric column to sum: the features are counts and recency")
     lines += [f"note: {note}" for note in notes[:8]]
+    lines += [f"and {len(notes) - 8} more notes, in the contract"] if len(notes) > 8 else []
     lines += [f"not enough to train yet: {lack}" for lack in choices.lacking]
     return [
         *lines,
@@ -113,3 +134,7 @@ def _told(parsed: argparse.Namespace, profile: Profile, choices: Choices, places
         f"  mkdir -p {landing} && cp {files} {landing}/",
         f"  penstock run {name} --as-of {choices.as_of}{conf}{lake}",
     ]
+
+
+def _rows(count: int) -> str:
+    return "1 row has" if count == 1 else f"{count:,} rows have"

@@ -49,7 +49,7 @@ def answer(lake: Lake, query: str, form: str) -> str:
         frame = lake.spark.sql(_one_query(query))
         rows = frame.limit(_ROWS + 1).collect()
     except (AnalysisException, ParseException) as error:
-        first = str(error).splitlines()[0]
+        first = str(error).splitlines()[0].rstrip(".")
         raise UsageError("query", got=first, expected=f"SQL over {', '.join(known)}") from error
     if len(rows) > _ROWS:
         raise UsageError("query", got=f"over {_ROWS:,} rows", expected="fewer", next="add a LIMIT, or read the table with Spark")

@@ -80,7 +80,7 @@ def next_action(name: str, has_model: bool, waiting: int | None, unscored: int |
     if waiting is not None:
         return f"penstock promote {name} --approve {waiting} --by NAME"
     if not has_model:
-        return f"penstock train {name} --as-of {last['as_of']}"
+        return f"penstock candidates {name}, where a candidate was refused; else penstock train {name} --as-of {last['as_of']}"
     if unscored:
         return f"penstock score {name} --as-of {last['as_of']}"
     return "none; the next scheduled run"

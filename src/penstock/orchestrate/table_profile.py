@@ -16,11 +16,11 @@ import pyarrow.parquet as pq
 
 from penstock.errors import UsageError
 from penstock.landing import columnar
-from penstock.landing.layout import Layout
+from penstock.landing.layout import Layout, Tally
 from penstock.landing.read import inspect, values
 from penstock.landing.streams import Source, plain
 from penstock.orchestrate.table_days import Days, days_seen
-from penstock.orchestrate.table_types import TEXT, Kind, kind_of, numbers, shape, time_of
+from penstock.orchestrate.table_types import TEXT, Kind, absent_sql, kind_of, nearly_time, no_values, numbers, shape, time_of, without
 
 SAMPLE, MOST = 200_000, 5_000_000
 """Rows from which types and ranges are told, and rows from which days and entities are."""
@@ -87,6 +87,9 @@ class Profile:
     entity: tuple[Column, ...]
     event_time: Column
     days: Days
+    malformed: int
+    """Rows that have no values at all, and `fault` why the first has none."""
+    fault: str
 
 
 def look_at(files: Sequence[Path], entity: Sequence[str], event_time: str, timezone: str) -> Profile:
@@ -97,22 +100,28 @@ def look_at(files: Sequence[Path], entity: Sequence[str], event_time: str, timez
     for name in (*entity, event_time):
         _require_column(name, header)
     layout = Layout(tuple((name, name) for name in header), ("",) * len(header), format_, delimiter)
-    sample = _sample(files, layout)
+    names, sample = lake_names(header), _sample(files, layout)
+    if not len(sample[0]):
+        raise UsageError("--source", got="no row that can be read", expected="a table with a header and rows")
     typed = _typed(files, format_)
     kinds = {name: _kind(sample[at], typed.get(name)) for at, name in enumerate(header)}
-    kinds[event_time] = _time_kind(event_time, sample[header.index(event_time)], kinds[event_time], format_)
+    time_kind = _time_kind(event_time, sample[header.index(event_time)], kinds[event_time], format_)
+    kinds[event_time] = replace(time_kind, missing=())  # who has no time has no day: quarantine
     for name in entity:  # whoever is named is not counted: 17850 is a name
-        kinds[name] = kinds[name] if kinds[name].type in {"int", "bigint"} else replace(TEXT, note=kinds[name].note)
+        kinds[name] = _key_kind(kinds[name], names[name], sample[header.index(name)])
+    sample = [without(column, kinds[name].missing) for name, column in zip(header, sample, strict=True)]
     comma = any(kind.comma for kind in kinds.values())
     kinds = {name: _with_sign(kind, comma) for name, kind in kinds.items()}
-    names = lake_names(header)
     columns = tuple(_column(name, names[name], kinds[name], sample[at]) for at, name in enumerate(header))
     by_name = {column.physical: column for column in columns}
+    absent = [kinds[name].missing for name in entity]
     picked = replace(layout, names=tuple((n, n) for n in (*entity, event_time)), kinds=("",) * len(entity) + (kinds[event_time].type,))
-    days = days_seen(_blocks(files, picked, MOST), kinds[event_time], timezone, entity)
+    malformed: list[str] = []
+    blocks = ([*map(without, block, absent), block[-1]] for block in _blocks(files, picked, MOST, malformed))
+    days = days_seen(blocks, kinds[event_time], timezone, entity)
     return Profile(
         tuple(files), format_, delimiter, comma, rows, min(rows, SAMPLE), columns,
-        tuple(by_name[n] for n in entity), by_name[event_time], days,
+        tuple(by_name[n] for n in entity), by_name[event_time], days, len(malformed), malformed[0] if malformed else "",
     )  # fmt: skip
 
 
@@ -136,9 +145,9 @@ def _format(files: Sequence[Path]) -> str:
     for path in files:
         if not path.is_file():
             beside = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else [], n=1)
-            raise UsageError(
-                "--source", got=f"no file {path}", expected="a file", next=f"--source {path.parent / beside[0]}" if beside else ""
-            )
+            near = [path / p.name for p in sorted(path.glob("*.*"))] if path.is_dir() else [path.parent / name for name in beside]
+            got = f"a folder, {path}" if path.is_dir() else f"no file {path}"
+            raise UsageError("--source", got=got, expected="one file or several", next=f"--source {near[0]}" if near else "")
         format_ = next((name for pattern, name in _FORMATS if re.search(pattern, path.name)), None)
         if format_ is None:
             raise UsageError(
@@ -155,7 +164,10 @@ def _format(files: Sequence[Path]) -> str:
 def _delimiter(path: Path) -> str:
     """The sign that parts the first lines into the most columns, the same number in each."""
     source = Source(str(path.absolute()))
-    head = plain(source.stream(), path.name).read(1 << 16).decode("utf-8-sig", errors="replace")
+    try:
+        head = plain(source.stream(), path.name).read(1 << 16).decode("utf-8-sig", errors="replace")
+    except OSError:  # damaged: the reader of the header says how
+        return ","
     lines = head[: head.rfind("\n") + 1] or head
     best, most = ",", 1
     for sign in (",", ";", "\t", "|"):
@@ -171,7 +183,8 @@ def _header(files: Sequence[Path], layout: Layout) -> tuple[tuple[str, ...], int
     for path in files:
         facts = inspect(str(path.absolute()), layout=layout)
         if facts.fault:
-            raise UsageError(f"--source {path.name}", got=f"a file that {facts.fault}", expected="a table with a header and rows")
+            fault, _, remedy = facts.fault.partition("; ")
+            raise UsageError(f"--source {path.name}", got=f"a file that {fault}", expected="a table with a header and rows", next=remedy)
         if header and set(facts.header) != set(header) and layout.format != "json":
             odd = sorted(set(facts.header) ^ set(header))
             raise UsageError(
@@ -184,7 +197,9 @@ def _header(files: Sequence[Path], layout: Layout) -> tuple[tuple[str, ...], int
     twice = [name for name in header if folded.count(name.strip().casefold()) > 1]
     if twice or "" in folded:
         got = (
-            f"columns that differ only by case or blanks: {', '.join(twice)}" if twice else f"column {folded.index('') + 1} without a name"
+            f"columns that are called the same or differ only by case or blanks: {', '.join(twice)}"
+            if twice
+            else f"column {folded.index('') + 1} without a name"
         )
         raise UsageError(f"--source {files[0].name}", got=got, expected="a name for each column, once")
     return header, rows
@@ -199,18 +214,23 @@ def _require_column(name: str, header: Sequence[str]) -> None:
         )
 
 
-def _blocks(files: Sequence[Path], layout: Layout, most: int) -> Iterator[list[pa.Array]]:
+def _blocks(files: Sequence[Path], layout: Layout, most: int, malformed: list[str]) -> Iterator[list[pa.Array]]:
+    """Columns as text, block by block; why a row has no values is put into `malformed`, once a row."""
     left = most
     for path in files:
-        for columns in values(str(path.absolute()), layout):
+        tally = Tally()
+        for columns in values(str(path.absolute()), layout, tally):
             yield [column.slice(0, left) for column in columns]
             left -= len(columns[0])
             if left <= 0:
-                return
+                break
+        malformed += tally.malformed.values()
+        if left <= 0:
+            return
 
 
 def _sample(files: Sequence[Path], layout: Layout) -> list[pa.ChunkedArray]:
-    blocks = list(_blocks(files, layout, SAMPLE))
+    blocks = list(_blocks(files, layout, SAMPLE, []))
     return [pa.chunked_array([block[at] for block in blocks], pa.string()) for at in range(len(layout.names))]
 
 
@@ -230,7 +250,20 @@ def _kind(column: pa.ChunkedArray, type_: pa.DataType | None) -> Kind:
         texts = pc.drop_null(column)
         if len(texts) and pc.all(pc.match_substring(texts, " 00:00:00")).as_py():
             return Kind("date", None)
-    return Kind(given, None, has_offset=given == "timestamp" and type_ is not None and type_.tz is not None)
+    missing = no_values(column.unique().drop_null()) if given == "double" else ()  # what numpy writes for nothing
+    return Kind(given, None, has_offset=given == "timestamp" and type_ is not None and type_.tz is not None, missing=missing)
+
+
+def _key_kind(kind: Kind, name: str, column: pa.ChunkedArray) -> Kind:
+    """A key's kind: whole numbers or text. A word for no value among names may be a name, which a person has to say."""
+    if kind.type in {"int", "bigint"}:
+        return kind
+    words = no_values(column.unique().drop_null()) if not kind.missing else ()
+    if not words:
+        return replace(TEXT, note=kind.note, missing=kind.missing)
+    rows = pc.sum(pc.is_in(column, pa.array(words))).as_py()
+    meant = f"{rows:,} rows name {' or '.join(map(repr, words))}, taken for a name: if nobody is meant,"
+    return replace(TEXT, note=f"{meant} put transformLogic: {absent_sql(name, words)} in place of required: true")
 
 
 def _time_kind(name: str, column: pa.ChunkedArray, kind: Kind, format_: str) -> Kind:
@@ -238,9 +271,18 @@ def _time_kind(name: str, column: pa.ChunkedArray, kind: Kind, format_: str) -> 
     if kind.type in {"date", "timestamp"}:
         return kind
     texts = pc.drop_null(column.unique())
-    found = time_of(texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts, compact=True) if len(texts) else None
+    texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    found = time_of(texts, compact=True) if len(texts) else None
     if found is None:
-        looks = f"values such as {shape(texts[0].as_py())}" if len(texts) else "no value at all"
+        if nearly := nearly_time(texts):
+            form, other, count = nearly
+            raise UsageError(
+                f"--event-time {name}",
+                got=f"{count:,} of {len(texts):,} different values that are no {form}, shaped like {other}",
+                expected=f"{form} in every row",
+                next="correct these rows or leave them out",
+            )
+        looks = f"values shaped like {shape(texts[0].as_py())}" if len(texts) else "no value at all"
         seconds = " (seconds since 1970 have to be written as times first)" if kind.type in {"int", "bigint"} else ""
         raise UsageError(
             f"--event-time {name}",

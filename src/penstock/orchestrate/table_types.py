@@ -5,13 +5,15 @@ A type is told only when every value is of it. Numbers with leading zeros are na
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import product
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from penstock.lake.expressions import GRAMMAR
 from penstock.landing.layout import dating_of
 from penstock.landing.parts import days_of
 
@@ -47,13 +49,34 @@ class Kind:
     in_utc: bool = False
     comma: bool = False
     note: str = ""
+    missing: tuple[str, ...] = ()
+    """Texts that stand for no value where all others are of the type, such as `NaN`."""
 
 
 TEXT = Kind("string")
 
+_NO_VALUE = r"\A(?i:nan|n/?a|null|none|nil|#n/a|\\n|-|\?)\z"
+
 
 def kind_of(values: pa.Array) -> Kind:
-    """The type of distinct, non-null texts."""
+    """The type of distinct, non-null texts. Words for no value do not hinder a number or a date."""
+    words = no_values(values)
+    rest = pc.filter(values, pc.invert(pc.is_in(values, pa.array(words, pa.string()))))
+    found = _kind_of_all(values) if not words or len(rest) == 0 else _kind_of_all(rest)
+    return TEXT if found.type == "string" else replace(found, missing=words)
+
+
+def no_values(values: pa.Array) -> tuple[str, ...]:
+    """Those of distinct texts that usually stand for no value."""
+    return tuple(sorted(pc.filter(values, pc.match_substring_regex(values, _NO_VALUE)).to_pylist()))
+
+
+def without(column: pa.Array | pa.ChunkedArray, words: Sequence[str]) -> pa.Array | pa.ChunkedArray:
+    """The texts with null in place of some words."""
+    return pc.if_else(pc.is_in(column, pa.array(words, pa.string())), pa.scalar(None, pa.string()), column) if words else column
+
+
+def _kind_of_all(values: pa.Array) -> Kind:
     if len(values) == 0:
         return TEXT
     if _all(values, _BOOLEAN):
@@ -83,6 +106,15 @@ def time_of(values: pa.Array, *, compact: bool = False) -> Kind | None:
     return Kind("timestamp" if clock else "date", form, "X" in clock, "'UTC'" in clock, note=note)
 
 
+def nearly_time(values: pa.Array) -> tuple[str, str, int] | None:
+    """(format, shape of a text that is none, number of such) where most of distinct texts are times; None where they are not."""
+    forms = {form for text in values[:20].to_pylist() for _, form in _candidates(text, compact=False)}
+    best = min(((_misfits(values, form), form) for form in sorted(forms)), key=lambda found: len(found[0]), default=None)
+    if best is None or 2 * len(best[0]) >= len(values):
+        return None
+    return best[1], shape(best[0][0]), len(best[0])
+
+
 def decimals_of(type_: str) -> tuple[int, int] | None:
     """(precision, scale) of a decimal type."""
     if not type_.startswith("decimal"):
@@ -102,6 +134,17 @@ def shape(text: str) -> str:
     return "".join("9" if c.isdigit() else "a" if c.isalpha() else c for c in text[:40])
 
 
+def column_sql(name: str) -> str:
+    """A column within an expression: quoted where SQL has the word for itself."""
+    return f"`{name}`" if name in GRAMMAR else name
+
+
+def absent_sql(name: str, words: Sequence[str]) -> str:
+    """A column's text without words that stand for no value, as SQL; a backslash stands for itself."""
+    quoted = [f"r'{word}'" if "\\" in word else f"'{word}'" for word in words]
+    return reduce(lambda sql, word: f"nullif({sql}, {word})", quoted, column_sql(name))
+
+
 def _day_first(form: str) -> bool:
     return form.find("d") < form.find("M")
 
@@ -118,6 +161,11 @@ def _candidates(sample: str, compact: bool) -> Iterator[tuple[str, str]]:
 def _fits(values: pa.Array, form: str) -> bool:
     dating = dating_of("", form, "UTC", "UTC")
     return _all(values, dating.regex) and None not in days_of(values, dating)
+
+
+def _misfits(values: pa.Array, form: str) -> list[str]:
+    days = days_of(values, dating_of("", form, "UTC", "UTC"))
+    return [text for text, day in zip(values.to_pylist(), days, strict=True) if day is None]
 
 
 def _span(values: pa.Array, form: str) -> int:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from penstock.wiring import House
 
 _MEASURES = ("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted")
+_UNSAID = "unknown"
+"""What `penstock init` writes for a decision that nobody has named yet."""
 _INSTANTS = ("finished_at", "decided_at")
 
 
@@ -45,7 +47,7 @@ def report(found: Gathered) -> ReportData:
     outcome = pipeline.name.replace("_", " ")
     return ReportData(
         pipeline=pipeline.name,
-        purpose=" ".join(text for text in (pipeline.purpose.question, pipeline.purpose.decision) if text),
+        purpose=" ".join(text for text in (pipeline.purpose.question, pipeline.purpose.decision) if text and text != _UNSAID),
         as_of=as_of,
         outcome=outcome,
         generated_note=f"{outcome.capitalize()} means: {pipeline.label.positive}. Read from the lake's tables by version {found.code_version}.",
@@ -54,6 +56,7 @@ def report(found: Gathered) -> ReportData:
         weeks=shape.weeks(found),
         models=evidence.models(found),
         data=evidence.data_facts(found, days[-1] if days else None),
+        deliveries=evidence.delivery(found.contract),
         drift_floor=pipeline.monitoring.drift.floor,
         kpi=evidence.kpi(found),
         lists=shape.lists(found),

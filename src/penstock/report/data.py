@@ -272,6 +272,11 @@ class DataFacts:
     quarantine: tuple[Count, ...] = ()
     checks: tuple[Verdict, ...] = ()
 
+    @property
+    def refused_none(self) -> bool:
+        """Whether rows were judged, and every one was accepted."""
+        return not self.quarantine and any(one.count is not None for one in self.contract)
+
 
 @dataclass(frozen=True)
 class ReportData:
@@ -292,6 +297,8 @@ class ReportData:
     kpi: Kpi | None = None
     lists: tuple[ListProfit, ...] = ()
     """Every published list in the order of its `as_of`; none where the purpose names no amounts."""
+    deliveries: str = "file"
+    """What a source delivers, one at a time: files, or days of files whose rows tell their own."""
 
     @property
     def newest_list(self) -> ListProfit | None:

@@ -190,7 +190,7 @@ def _passed(passed: bool, sentence: str) -> bool | None:
 def data_facts(found: Gathered, newest: date | None) -> DataFacts:
     """Counts over everything that was landed, why rows were refused, and the checks; facts are counted also where they are 0."""
     kept = [
-        Count("files", sum(row["files"] for row in found.files) if found.files else None),
+        Count(f"{delivery(found.contract)}s", sum(row["files"] for row in found.files) if found.files else None),
         Count("rows landed", sum(row["accepted"] for row in found.files) if found.files else None),
         Count("rows in quarantine", sum(row["rejected"] for row in found.files) if found.files else None),
     ]
@@ -206,6 +206,11 @@ def data_facts(found: Gathered, newest: date | None) -> DataFacts:
         Count(f"labels {_TREATED[row['treated']]}", int(row["count"])) for row in sorted(found.treated, key=lambda row: str(row["treated"]))
     ]
     return DataFacts((*kept, *facts), tuple(Count(_said(name), count) for name, count in refused), _checks(found, newest))
+
+
+def delivery(contract: Contract) -> str:
+    """What arrives of a source at a time."""
+    return "day" if contract.known_column else "file"
 
 
 def _is_reason(name: str, contract: Contract) -> bool:
@@ -242,12 +247,10 @@ def freshness(found: Gathered, as_of: date) -> tuple[Freshness, ...]:
 
 def _freshness(source: str, contract: Contract, landed: date | None, as_of: date) -> Freshness:
     allowed = contract.freshness_days
-    unit = "days" if contract.known_column else "files"
-    often = "something" if contract.known_column else "a file"
     promise = (
-        f"{often} each open day by the next day, at most {allowed} missing"
+        f"{'rows' if contract.known_column else 'a file'} each open day by the next day, at most {allowed} missing"
         if contract.latency_days == 1
-        else f"at most {allowed} {unit} missing after {contract.latency_days} days"
+        else f"at most {allowed} {delivery(contract)}s missing after {contract.latency_days} days"
     )
     if landed is None:
         return Freshness(source, None, None, promise)

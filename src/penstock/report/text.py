@@ -89,7 +89,7 @@ def _reasons(week: WeekRow) -> list[str]:
     if not week.reasons or week.decision == KEEP:
         return []
     start = f"{figures.day(week.as_of)}{_GAP}"
-    told = f"{figures.word(week.decision)}: {'; '.join(week.reasons)}"
+    told = f"{figures.word(week.decision)}: {'; '.join(reason.removesuffix('.') for reason in week.reasons)}."
     return textwrap.wrap(_clean(told), WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
 
 

@@ -44,7 +44,7 @@ def labelled_rows(frame: pd.DataFrame, *, key: Sequence[str], as_of: str = "as_o
             got="none",
             expected="rows of matured cohorts",
             left="No model was trained.",
-            next="penstock labels PIPELINE, or wait until the first horizon has passed",
+            next="penstock labels PIPELINE --as-of DATE where a horizon has passed since the first cohort; else wait until one has",
         )
     wrong = int((~frame[label].isin([0, 1])).sum())
     if wrong:
