@@ -79,12 +79,12 @@ def at(day: date) -> datetime:
 
 def by_key(rows: list[dict[str, Any]], *names: str) -> dict[tuple[str, date], Any]:
     """Values by member and local day of the as_of."""
-    return {
-        (row["member"], row["as_of"].astimezone(ZoneInfo(gym.ZONE)).date()): tuple(row[n] for n in names)
-        if len(names) > 1
-        else row[names[0]]
-        for row in rows
-    }
+    found = {}
+    for row in rows:
+        day = row["as_of"].replace(tzinfo=UTC).astimezone(ZoneInfo(gym.ZONE)).date()
+        values = tuple(None if row[n] != row[n] else row[n] for n in names)
+        found[row["member"], day] = values if len(names) > 1 else values[0]
+    return found
 
 
 def test_attributes_of_another_source_are_those_known_at_each_as_of(lake: Gym) -> None:
