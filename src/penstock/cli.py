@@ -203,6 +203,9 @@ def _init(add: _Add) -> None:
     init.add_argument("--event-time", required=True, metavar="COL", help="the column that says when each row happened")
     init.add_argument("--timezone", default="UTC", metavar="TZ", help="of the source's days and of times without offset (default: UTC)")
     init.add_argument("--horizon", type=int, metavar="DAYS", help="days to look ahead (default: from the data's usual gap)")
+    init.add_argument(
+        "--predict", metavar="COL", help="predict a number: the sum of this column over those days (default: whether nothing comes)"
+    )
 
 
 def _staged(parser: _Parser, *, as_of: bool = True, search: bool = False) -> _Parser:

@@ -1,7 +1,7 @@
 """The mathematics of judging scores against outcomes, shared by training (holdout) and monitoring (what really came).
 
-Every function takes `label` (0 or 1) and `score` (a probability, higher means more likely 1) as one-dimensional arrays
-of one length, and answers a `Measure`: a number, or the reason why there is none. A single class, an empty cohort and a
+Every function takes `label` (0 or 1; any finite number for the errors of values) and `score` (a probability, higher means
+more likely 1; or the value foretold) as one-dimensional arrays of one length, and answers a `Measure`: a number, or the reason why there is none. A single class, an empty cohort and a
 NaN are answers of their own, so that nobody mistakes "not known" for a good value.
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm, rankdata
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, r2_score, roc_auc_score
 from sklearn.metrics import log_loss as sklearn_log_loss
 
 Vector = NDArray[np.float64]
@@ -192,6 +192,58 @@ def rate_interval(ones: int, rows: int, confidence: float = 0.95) -> Interval:
     centre = (rate + z * z / (2 * rows)) / (1 + z * z / rows)
     half = z / (1 + z * z / rows) * math.sqrt(rate * (1 - rate) / rows + z * z / (4 * rows * rows))
     return Interval(rate, max(0.0, centre - half), min(1.0, centre + half))
+
+
+def value_fault(label: ArrayLike, score: ArrayLike) -> str:
+    """Why these arrays cannot be judged as values, or the empty string."""
+    y, p = np.asarray(label, dtype=np.float64), np.asarray(score, dtype=np.float64)
+    if y.ndim != 1 or y.shape != p.shape:
+        return f"labels of shape {y.shape} and scores of shape {p.shape} do not pair"
+    if y.size == 0:
+        return "no rows"
+    for name, values in (("scores", p), ("labels", y)):
+        if not np.isfinite(values).all():
+            return f"{int((~np.isfinite(values)).sum())} {name} are NaN or infinite"
+    return ""
+
+
+def mean_absolute_error(label: ArrayLike, score: ArrayLike) -> Measure:
+    """Mean of |score - label|, in the label's unit; lower is better."""
+    why = value_fault(label, score)
+    return Measure(None, why) if why else Measure(float(np.abs(_errors(label, score)).mean()))
+
+
+def root_mean_squared_error(label: ArrayLike, score: ArrayLike) -> Measure:
+    """Square root of the mean of (score - label)², in the label's unit; lower is better."""
+    why = value_fault(label, score)
+    return Measure(None, why) if why else Measure(math.sqrt(float((_errors(label, score) ** 2).mean())))
+
+
+def r2(label: ArrayLike, score: ArrayLike) -> Measure:
+    """Share of the labels' variance that the scores explain, at most 1; not evaluable when all labels are the same."""
+    why = value_fault(label, score)
+    if not why and np.ptp(np.asarray(label, dtype=np.float64)) == 0:
+        why = "all labels are the same, so there is no variance to explain"
+    return Measure(None, why) if why else Measure(float(r2_score(label, score)))
+
+
+def mean_bias(label: ArrayLike, score: ArrayLike) -> Measure:
+    """Mean of score - label, in the label's unit: above 0 the scores are too high."""
+    why = value_fault(label, score)
+    return Measure(None, why) if why else Measure(float(_errors(label, score).mean()))
+
+
+def relative_bias(label: ArrayLike, score: ArrayLike) -> Measure:
+    """|mean of score - label| as a share of the mean of |label|; not evaluable when all labels are 0."""
+    why = value_fault(label, score)
+    size = 0.0 if why else float(np.abs(np.asarray(label, dtype=np.float64)).mean())
+    if why or not size:
+        return Measure(None, why or "all labels are 0, so there is nothing to measure the bias by")
+    return Measure(abs(float(_errors(label, score).mean())) / size)
+
+
+def _errors(label: ArrayLike, score: ArrayLike) -> Vector:
+    return np.asarray(score, dtype=np.float64) - np.asarray(label, dtype=np.float64)
 
 
 def z_value(confidence: float) -> float:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
     from redis import Redis
 
+    from penstock.kinds import Kind
     from penstock.registry.store import ModelStore
 
 STAGES = ("land", "features", "labels", "monitor", "train", "promote", "score", "publish")
@@ -65,6 +66,13 @@ class Run:
     def pipeline(self) -> Pipeline:
         """The pipeline's configuration."""
         return self.configuration.pipeline
+
+    @property
+    def kind(self) -> Kind:
+        """What the pipeline predicts."""
+        from penstock import kinds  # scikit-learn's metrics take a second to import, and most commands need none
+
+        return kinds.of(self.pipeline.kind)
 
     @property
     def settings(self) -> Settings:

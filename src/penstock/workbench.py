@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
     from penstock.training.records import TrainedRun, Version
 
-FIGURES = ("rows", "base_rate", "auc", "average_precision", "brier", "calibration_error", "lift_10")
-"""The holdout's main figures, as columns of `candidates`."""
-
 
 @dataclass(frozen=True, repr=False)
 class Workbench:
@@ -148,14 +145,17 @@ class Workbench:
         """Every finished training, the newest first: its version where it was registered, and its figures on the holdout.
 
         Columns: training_id, as_of (the day it was trained for), version, promotion (0: never in Production),
-        in_production, estimator, reason, one for each of `FIGURES` (NaN: not known), run_id. No rows before the first training.
+        in_production, estimator, reason, one for each of the kind's main figures on the holdout and its `rows` (NaN: not known), run_id. No rows before the first training.
 
         >>> lake.candidates("churn")[["version", "in_production", "auc"]]  # doctest: +SKIP
         """
         import pandas as pd
 
-        name = self._configuration(pipeline).pipeline.name
-        columns = ("training_id", "as_of", "version", "promotion", "in_production", "estimator", "reason", *FIGURES, "run_id")
+        from penstock import kinds
+
+        declared = self._configuration(pipeline).pipeline
+        name, figures = declared.name, ("rows", *kinds.of(declared.kind).titles)
+        columns = ("training_id", "as_of", "version", "promotion", "in_production", "estimator", "reason", *figures, "run_id")
         if not self._has_models():  # opening the store would make an empty one
             return pd.DataFrame(columns=columns)
         with warnings.catch_warnings():  # MLflow imports a progress bar for notebooks, and never shows it
@@ -163,7 +163,7 @@ class Workbench:
             store = self._house.models()
         now = store.production(name)
         versions = {version.run_id: version for version in store.versions(name)}
-        rows = [_candidate(run, versions.get(run.run_id), now) for run in store.runs(name)]
+        rows = [_candidate(run, versions.get(run.run_id), now, figures) for run in store.runs(name)]
         return pd.DataFrame(rows, columns=columns).astype({"version": "Int64"})
 
     def scores(self, pipeline: str) -> DataFrame:
@@ -208,7 +208,7 @@ def open_lake(lake: str | Path, env: str, conf: str | Path | None) -> Workbench:
     return Workbench.open(Words(env=env, conf=None if conf is None else Path(conf), lake=Path(lake)))
 
 
-def _candidate(run: TrainedRun, version: Version | None, now: Version | None) -> tuple[object, ...]:
+def _candidate(run: TrainedRun, version: Version | None, now: Version | None, figures: Sequence[str]) -> tuple[object, ...]:
     return (
         run.tags.get("penstock.training_id"),
         run.tags.get("penstock.as_of"),
@@ -217,7 +217,7 @@ def _candidate(run: TrainedRun, version: Version | None, now: Version | None) ->
         version is not None and now is not None and version.version == now.version,
         run.params.get("estimator"),
         run.tags.get("penstock.reason"),
-        *(run.metrics.get(f"holdout.{name}", float("nan")) for name in FIGURES),
+        *(run.metrics.get(f"holdout.{name}", float("nan")) for name in figures),
         run.run_id,
     )
 

@@ -26,7 +26,7 @@ def test_another_candidate_than_the_chosen_one_goes_through_the_gates_and_is_pro
     assert list(lines) == ["boosting", "logistic", "version 1", "tenure"]
     assert {line["figures"]["auc"]["value"] is not None for line in lines.values()} == {True}
     assert [lines[name]["trials"] for name in ("boosting", "logistic")] == [2, 2]
-    best = max(("boosting", "logistic"), key=lambda name: lines[name]["fold_auc"])
+    best = max(("boosting", "logistic"), key=lambda name: lines[name]["fold_figure"])
     assert [name for name, line in lines.items() if line["chosen"]] == [best]
     (other,) = {"boosting", "logistic"} - {best}
     assert dict(shop.registry(lake)["runs"]) == {"candidate": 1, "training": 2, "trial": 4}

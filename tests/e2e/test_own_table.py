@@ -1,4 +1,4 @@
-"""A third pipeline by configuration alone: from a generated subscription table to published scores, through `penstock init`."""
+"""Pipelines by configuration alone: from a generated subscription table to published scores of both kinds, through `penstock init`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gzip
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import shop
@@ -24,6 +25,41 @@ def deliver(lake: Path, last: date) -> None:
     folder = lake / "landing" / "subscriptions"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "subscriptions.csv.gz").write_bytes(gzip.compress(subscriptions.csv_text(last).encode(), mtime=0))
+
+
+def amounts_are_foretold_too(clients: Clients, tmp_path: Path, table: Path, as_of: date) -> None:
+    """A regression over the same landing, by one more `penstock init`: its files lie beside the classification's."""
+    conf, lake = tmp_path / "conf", tmp_path / "lake"
+    key = ("--entity", "Tenant", "Customer No", "--event-time", "Day", "--timezone", subscriptions.TIMEZONE)
+    assert main(["init", "spend", "--source", str(table), *key, "--predict", "Amount", "--conf", str(tmp_path / "second")]) == 0
+    text = (tmp_path / "second" / "pipelines" / "spend.yml").read_text(encoding="utf-8")
+    (conf / "pipelines" / "spend.yml").write_text(text.replace("owner: unknown", "owner: finance@tests.example"), encoding="utf-8")
+    assert main(["conf", "check", "--conf", str(conf)]) == 0
+    changes = ("--set", "pipeline.publish.control_share=0.1", "--set", "pipeline.training.search.trials=1")
+    ran = clients.run(*words("run", lake, conf, *changes, as_of=as_of, pipeline="spend"))
+    assert "holdout MAE" in ran.err
+
+    scored = [row for row in shop.rows(lake, "predictions_spend_latest") if row["is_active"]]
+    assert len(scored) > subscriptions.CUSTOMERS / 2
+    assert all(row["score"] > 1 and row["band"] == "" for row in scored)  # amounts of a week, and no bands
+    crm = {(row["tenant"], row["customer_no"]): row for row in shop.rows(lake, "crm_spend") if row["is_active"]}
+    assert all(row["probability"] is not None for row in shop.rows(lake, "crm_usage"))
+    with private_server(lake / "_redis") as server:
+        client = connect(server.url)
+        reader = ScoreReader(client, "spend")
+        for row in scored:
+            published = reader.get((row["tenant"], row["customer_no"]))
+            assert (published is None) == row["is_control"]
+            if published is not None:
+                assert published.score == pytest.approx(crm[row["tenant"], row["customer_no"]]["value"], abs=1e-4)
+                assert published.score == pytest.approx(row["score"], abs=1e-4)
+        client.close()
+    # Those who used more lately are foretold more: the values are no noise.
+    features = {
+        (row["tenant"], row["customer_no"]): row for row in shop.rows(lake, "features_spend_activity") if row["as_of"] == scored[0]["as_of"]
+    }
+    spent = [float(features[row["tenant"], row["customer_no"]]["amount_sum_7d"] or 0) for row in scored]
+    assert np.corrcoef(spent, [row["score"] for row in scored])[0, 1] > 0.3
 
 
 def test_a_subscription_table_comes_to_published_scores_by_configuration_only(
@@ -59,6 +95,8 @@ def test_a_subscription_table_comes_to_published_scores_by_configuration_only(
             assert published is None or published.score == pytest.approx(row["score"], abs=1e-4)
         client.close()
     assert any(row["is_control"] for row in scored)
+
+    amounts_are_foretold_too(clients, tmp_path, table, as_of)
 
     # Dates west of Greenwich stay the days that they are, and amounts the numbers that they were.
     tiles = shop.rows(lake, "tiles_usage_activity")

@@ -185,7 +185,7 @@ def test_the_command_candidates_reads_the_newest_training_and_knows_its_versions
     with pytest.raises(UsageError, match="candidates of compared: got no finished training"):
         collect(store, "compared", 0.95)
     record = Record("compared", date(2011, 8, 29), 7, 3, (date(2011, 6, 6),), (date(2011, 7, 25),), 900, 400, "digest", notes=("Cut.",))
-    contenders = (Contender("candidate", "a", chosen=True, fold_auc=0.72), Contender("candidate", "b", fold_auc=0.71))
+    contenders = (Contender("candidate", "a", chosen=True, fold_figure=0.72), Contender("candidate", "b", fold_figure=0.71))
     given = several(fitted, "compared")
     run = store.log_training(replace(given, texts={RECORD: record.to_json(), COMPARISON: to_json(contenders)}))
     other = store.candidates("compared", run)["b"]

@@ -1,11 +1,16 @@
-"""Counting a Spark frame against a frozen profile gives what counting the same rows in Arrow gives."""
+"""Counting a Spark frame against a frozen profile gives what counting the same rows in Arrow gives; summing one, what its rows give."""
 
 from __future__ import annotations
+
+import math
+from datetime import date
 
 import pytest
 from pyspark.sql import SparkSession
 
-from penstock.config.monitoring import DriftConfig
+from penstock.config.monitoring import DriftConfig, MonitoringConfig, PerformanceConfig
+from penstock.kinds import REGRESSION
+from penstock.monitoring import outcomes
 from penstock.monitoring.profile import count_frame, counts_from_rows, make_profile
 
 pytestmark = pytest.mark.spark
@@ -31,3 +36,19 @@ def test_an_empty_frame_counts_nothing_and_every_vector_is_there(spark: SparkSes
     rows = [(r["segment"], r["feature"], r["bin"], r["count"]) for r in count_frame(profile, frame.where("1 = 0")).collect()]
     assert rows == []
     assert set(counts_from_rows(profile, rows)) == set(profile.counts)
+
+
+def test_values_leave_spark_as_one_row_a_group_whose_figures_are_those_of_the_rows(spark: SparkSession) -> None:
+    frame = spark.sql("SELECT CAST(id AS DOUBLE) AS label, id + IF(id % 3 = 0, 5.5D, -1.0D) AS score, id % 2 AS side FROM range(90)")
+    summed = outcomes.of(REGRESSION).summed(frame, ["side"]).toArrow().to_pandas()
+    assert len(summed) == 2
+    config = MonitoringConfig(performance=PerformanceConfig(metric="mae", min_rows=30))
+    whole, even, odd = outcomes.of(REGRESSION).measured(date(2024, 1, 1), "1", summed, config, ["side"])
+    assert (even.segment, odd.segment, even.rows + odd.rows) == ("side=0", "side=1", whole.rows)
+    assert whole.mae.value == pytest.approx((5.5 * 30 + 60) / 90)
+    assert whole.rmse.value == pytest.approx(math.sqrt((5.5**2 * 30 + 60) / 90))
+    assert whole.bias.value == pytest.approx((5.5 * 30 - 60) / 90)
+    assert whole.observed.value == pytest.approx(44.5)
+    broken = outcomes.of(REGRESSION).summed(frame.selectExpr("label", "double('NaN') AS score", "side"), ["side"]).toArrow().to_pandas()
+    (nothing,) = outcomes.of(REGRESSION).measured(date(2024, 1, 1), "1", broken, config, [])
+    assert "NaN or infinite" in nothing.reason

@@ -51,9 +51,9 @@ def test_a_candidate_is_the_same_bit_for_bit_whoever_stands_beside_it(both: tupl
 
 
 def test_the_best_mean_over_the_folds_is_chosen_and_the_first_of_equals(both: tuple[Fitted, ...]) -> None:
-    means = [one.searched.auc for one in both]
+    means = [one.searched.figure for one in both]
     assert None not in means
-    assert best_of(both).searched.auc == max(means)  # type: ignore[type-var]
+    assert best_of(both).searched.figure == max(means)  # type: ignore[type-var]
     assert best_of(both[::-1]) is best_of(both)
     rows = labelled_rows(made(), key=["customer_id"])
     given = config(candidates=[BOOSTING, {**BOOSTING, "name": "twin"}])
@@ -63,9 +63,9 @@ def test_the_best_mean_over_the_folds_is_chosen_and_the_first_of_equals(both: tu
 def test_one_choice_is_tried_when_there_is_another_candidate_to_compare_it_with() -> None:
     fixed = {"name": "fixed", "params": {"max_iter": 5, "early_stopping": False}}
     (alone,) = fitted(fixed)
-    assert (alone.searched.trials, alone.searched.auc) == ((), None)
+    assert (alone.searched.trials, alone.searched.figure) == ((), None)
     first, second = fitted(fixed, {**fixed, "name": "other"})
-    assert first.searched.auc == second.searched.auc is not None
+    assert first.searched.figure == second.searched.figure is not None
 
 
 def test_a_history_too_short_for_folds_chooses_the_first_candidate() -> None:

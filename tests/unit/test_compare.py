@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from penstock.config.purpose import Stakes
+from penstock.kinds import CLASSIFICATION
 from penstock.metrics import Interval, Measure
 from penstock.orchestrate.candidates import Candidates, Standing, lines, next_action
 from penstock.training import compare, evaluate
-from penstock.training.compare import MEASURES, Contender, Cost, Figure
+from penstock.training.compare import Contender, Cost, Figure
 from penstock.training.fit import fit
 from penstock.training.rows import labelled_rows
 from penstock.worth import ListWorth
@@ -27,7 +28,7 @@ SCORE = fit(labelled_rows(made(), key=["customer_id"]), FEATURES, GIVEN, horizon
 def test_the_figures_are_those_of_the_evaluation_with_bounds_around_them() -> None:
     found = compare.figures(ROWS, SCORE, GIVEN)
     whole = evaluate.evaluate(ROWS.label, SCORE, bins=5).measures()
-    assert {name: figure.value for name, figure in found.items()} == {name: whole[name].value for name in MEASURES}
+    assert {name: figure.value for name, figure in found.items()} == {name: whole[name].value for name in CLASSIFICATION.compared}
     for name in ("auc", "average_precision", "brier"):
         assert (found[name].low or 1) < (found[name].value or 0) < (found[name].high or 0)
 
@@ -56,7 +57,7 @@ def test_a_heuristic_s_list_is_worth_what_was_found_beside_the_candidate_s() -> 
 def test_the_weakest_segment_is_among_those_large_enough() -> None:
     name, auc = compare.weakest(ROWS, SCORE, GIVEN)
     assert name in {"country=France", "country=United Kingdom"}
-    assert auc == min(e.auc.value for e in evaluate.by_segment(ROWS, SCORE, GIVEN.segments, min_rows=60) if e.auc.value is not None)
+    assert auc == min(e.primary.value for e in evaluate.by_segment(ROWS, SCORE, GIVEN.segments, min_rows=60) if e.primary.value is not None)
     assert compare.weakest(ROWS, SCORE, replace_gates(min_segment_rows=10_000)) == ("", None)
 
 
@@ -75,7 +76,7 @@ LINES = (
         "boosting",
         "sklearn.ensemble.X",
         chosen=True,
-        fold_auc=0.75,
+        fold_figure=0.75,
         trials=6,
         figures={
             "auc": Figure(0.7436, 0.73, 0.76),
@@ -84,10 +85,10 @@ LINES = (
             "profit": Figure(1234.6, 1000, 1500),
         },
         weakest_segment="market=abroad",
-        weakest_auc=0.701,
+        weakest_figure=0.701,
         cost=Cost(300 * 1024, 4.26),
     ),
-    Contender("candidate", "logistic", "sklearn.linear_model.Y", fold_auc=0.74, trials=3),
+    Contender("candidate", "logistic", "sklearn.linear_model.Y", fold_figure=0.74, trials=3),
     Contender("champion", "version 1", note="the rows have no spend_30d"),
     Contender("heuristic", "recency", figures={"auc": Figure(0.7)}),
 )

@@ -8,9 +8,9 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from penstock.config.training import Baseline, Segment
 from penstock.errors import DataError
+from penstock.intervals import Ranked, auc_difference, score_intervals
 from penstock.metrics import Interval
 from penstock.training import evaluate as ev
-from penstock.training.intervals import Ranked, auc_difference, score_intervals
 from penstock.training.plots import plots
 from penstock.training.rows import labelled_rows
 from training_rows import made
@@ -24,14 +24,14 @@ def test_too_few_rows_and_one_class_are_states_and_not_numbers() -> None:
     assert [e.state for e in (few, one, none, nan)] == ["too_few_rows", "one_class", "too_few_rows", "invalid"]
     for e in (few, one, none, nan):
         assert not e.known
-        assert e.auc.value is None
-        assert e.auc.reason
+        assert e.primary.value is None
+        assert e.primary.reason
         assert set(e.numbers()) == {"rows"}
 
 
 def test_a_known_evaluation_has_every_measure() -> None:
     e = ev.evaluate(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]))
-    assert e.auc.value == 0.75
+    assert e.primary.value == 0.75
     assert all(m.known for m in e.measures().values())
 
 
@@ -123,9 +123,9 @@ def test_weeks_are_in_order_and_a_mean_with_an_unknown_week_is_unknown() -> None
     rows = labelled_rows(made(3), key=["customer_id"])
     weeks = ev.by_week(rows, np.random.default_rng(0).random(len(rows)))
     assert [w.subject for w in weeks] == ["as_of=2011-03-07", "as_of=2011-03-14", "as_of=2011-03-21"]
-    assert ev.mean_auc(weeks).known
-    assert not ev.mean_auc(ev.by_week(rows, np.full(len(rows), 0.5), min_rows=1000)).known
-    assert not ev.mean_auc(()).known
+    assert ev.mean_primary(weeks).known
+    assert not ev.mean_primary(ev.by_week(rows, np.full(len(rows), 0.5), min_rows=1000)).known
+    assert not ev.mean_primary(()).known
 
 
 def test_a_heuristic_points_the_declared_way_and_nulls_rank_lowest() -> None:

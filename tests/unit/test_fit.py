@@ -96,9 +96,9 @@ def test_a_missing_feature_column_is_refused_by_name() -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("sklearn.ensemble.Nothing", "expected the dotted path of a classifier of sklearn"),
-        ("sklearn.nowhere.Forest", "expected the dotted path of a classifier of sklearn"),
-        ("sklearn.utils.os.system", "expected the dotted path of a classifier of sklearn"),
+        ("sklearn.ensemble.Nothing", "expected the dotted path of an estimator of sklearn"),
+        ("sklearn.nowhere.Forest", "expected the dotted path of an estimator of sklearn"),
+        ("sklearn.utils.os.system", "expected the dotted path of an estimator of sklearn"),
         ("sklearn.linear_model.Ridge", "gives no probabilities"),
         ("sklearn.svm.LinearSVC", "gives no probabilities"),
     ],

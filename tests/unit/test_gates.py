@@ -48,7 +48,7 @@ def test_too_few_holdout_rows_pass_no_gate() -> None:
     good, _, noisy = judged(50, noise=9.0)
     assert not g.beats_heuristics(good, {"weak": noisy}, LIMITS, seed=1).passed
     assert not g.not_worse_than_champion(good, g.Champion("1", noisy), LIMITS, seed=1).passed
-    assert not g.is_calibrated(good, LIMITS).passed
+    assert not g.is_level(good, LIMITS).passed
 
 
 def test_a_champion_that_is_better_refuses_and_one_that_is_worse_does_not() -> None:
@@ -92,8 +92,8 @@ def test_a_large_segment_of_one_class_is_not_known_and_not_passed() -> None:
 
 def test_calibration_is_judged_by_its_error() -> None:
     good = judged(4000)[0]
-    assert g.is_calibrated(good, LIMITS).passed
-    assert not g.is_calibrated(g.Judged(good.label, good.score**3, good.entity), LIMITS).passed
+    assert g.is_level(good, LIMITS).passed
+    assert not g.is_level(g.Judged(good.label, good.score**3, good.entity), LIMITS).passed
 
 
 def test_feature_checks_must_be_there_be_made_and_pass() -> None:

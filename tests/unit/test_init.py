@@ -241,6 +241,27 @@ def test_the_lines_that_are_commented_out_load_when_they_are_put_in(tmp_path: Pa
     assert (list(found.pipeline.features.events), found.contract.row_rules[0].name) == (["big"], "no_amount")
 
 
+def test_a_column_to_predict_makes_a_regression_of_its_sum(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = csv_of(days(90), lambda p, d: f"{p + d.day}.5,{p}", head="who,day,Amount,code")
+    found = made(tmp_path, table, *WORDS, "--predict", "Amount", "--horizon", "10").pipeline
+    assert "label: the sum of amount over the next 10 days" in capsys.readouterr().out
+    assert (found.kind, found.label.expression, found.label.positive) == ("regression", "coalesce(amount_sum, 0)", "amount within 10 days")
+    assert [b.model_dump(exclude_none=True) for b in found.training.baselines] == [
+        {"name": "median", "constant": "median"},
+        {"name": "last_time", "column": "amount_sum_10d"},
+    ]
+    assert {c.estimator.rpartition(".")[2] for c in found.training.candidates} == {"HistGradientBoostingRegressor", "Ridge"}
+    text = (tmp_path / "conf" / "pipelines" / "mine.yml").read_text(encoding="utf-8")
+    assert "--predict Amount" in text
+    (tmp_path / "conf" / "pipelines" / "mine.yml").write_text(text.replace("# bands:", "bands:"), encoding="utf-8")
+    assert [band.name for band in load(tmp_path / "conf", "local", "mine").pipeline.publish.bands] == ["low", "high"]
+
+
+def test_a_number_that_looks_like_a_name_is_summed_when_it_is_asked_for(tmp_path: Path) -> None:
+    table = csv_of(days(90), lambda p, d: f"{p + d.day}", head="who,day,year")
+    assert made(tmp_path, table, *WORDS, "--predict", "year").pipeline.label.expression == "coalesce(year_sum, 0)"
+
+
 # ---- what is refused ----
 
 
@@ -264,6 +285,8 @@ def test_the_lines_that_are_commented_out_load_when_they_are_put_in(tmp_path: Pa
         (b"who,day\n\xff\xfe,2024-01-01\n", WORDS, "is not UTF-8"),
         ("who,day\n1,2024-01-01\n", (*WORDS, "--timezone", "Mars/Base"), "expected an IANA time zone"),
         ("who,day\n1,2024-01-01\n", (*WORDS, "--horizon", "0"), "expected 1 to 3650 days"),
+        ("who,day,amount,word\n1,2024-01-01,2.5,a\n", (*WORDS, "--predict", "word"), "expected a numeric column: amount"),
+        ("who,day,amount\n1,2024-01-01,2.5\n", (*WORDS, "--predict", "who"), "expected a numeric column: amount"),
     ],
 )  # fmt: skip
 def test_a_table_that_will_not_do_is_refused_in_one_sentence(

@@ -15,10 +15,11 @@ from pydantic import ValidationError
 
 from penstock.config.monitoring import DriftConfig, MonitoringConfig, Persistence, RateConfig
 from penstock.metrics import Interval, Measure
-from penstock.monitoring.decide import Attempt, Decision, DriftLook, Evidence, Production, Reference, Retrain, decide
+from penstock.monitoring.decide import Attempt, Decision, DriftLook, Evidence, Production, Retrain, decide
 from penstock.monitoring.drift import DriftFinding, DriftState
 from penstock.monitoring.performance import CohortPerformance, CohortState, measure_by_segment, measure_cohort
 from penstock.monitoring.profile import ALL
+from penstock.monitoring.reference import Reference
 from penstock.monitoring.rows import decision_rows, drift_rows, performance_rows
 
 CONFIG = MonitoringConfig()

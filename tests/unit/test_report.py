@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from penstock.report import figures, svg
 from penstock.report.charts import weekly
-from penstock.report.data import Cohort, Count, Drift, Importance, Metrics, Now, ReportData, WeekRow, from_json, to_json
+from penstock.report.data import CalibrationPoint, Cohort, Count, Drift, Importance, Metrics, Now, ReportData, WeekRow, from_json, to_json
 from penstock.report.model_charts import of_model
 from penstock.report.page import render
 from penstock.report.plots import changes
@@ -148,7 +148,7 @@ def test_without_amounts_the_page_says_nothing_of_money() -> None:
 
 
 def test_a_model_shows_its_profit_by_share_contacted() -> None:
-    chart = of_model(report().models[1], 1, "churn", "gain")[-1]
+    chart = of_model(report().models[1], 1, report())[-1]
     assert chart.title == "Profit a list by share contacted, GBP"
     assert "42.0\u00a0% of the rows and brings 795" in chart.summary
     assert chart.rows[0] == ("0.0\u00a0%", "0.00")
@@ -242,7 +242,7 @@ def test_any_number_of_weeks_makes_a_whole_page_and_well_formed_charts(weeks: in
     data = report(weeks)
     reader = Reader(render(data))
     assert len(reader.tables["Week by week"]) == 1 + max(weeks, 1)
-    for chart in (*weekly(data), *of_model(data.models[0], 1, "churn", "gain")):
+    for chart in (*weekly(data), *of_model(data.models[0], 1, data)):
         root = ET.fromstring(str(chart.drawing))
         assert root.find("title") is not None
         assert root.find("desc") is not None
@@ -342,3 +342,33 @@ def test_ticks_enclose_the_values_and_are_few_and_even(low: float, length: float
     gaps = [b - a for a, b in itertools.pairwise(steps)]
     assert max(gaps) - min(gaps) <= slack
     assert min(gaps) > 0
+
+
+def test_a_regression_has_its_own_columns_and_charts_and_none_of_the_others() -> None:
+    data = of_values(report())
+    page, table = Reader(render(data)), week_table(data)
+    assert {"MAE", "Bias"} <= set(page.tables["Week by week"][0])
+    assert page.tables["Matured weeks"][0][3:9] == ["MAE", "95 % interval", "RMSE", "R2", "Bias", "Observed mean"]
+    assert page.tables["Matured weeks"][1][3:8] == ["1,515", "1,428 to 1,597", "1,830", "0.078", "-154.9"]
+    assert "Best heuristic MAE" in page.tables["Model versions"][0]
+    assert [chart.name for chart in weekly(data)][:3] == ["mae", "means", "bias"]
+    assert [chart.name for chart in of_model(data.models[0], 1, data)][:2] == ["values-1", "importances-1"]
+    for word in ("AUC", "Brier"):
+        assert word not in render(data)
+        assert word not in table
+    assert max(map(len, table.splitlines())) <= 120
+    assert "1,515" in table
+
+
+def of_values(data: ReportData) -> ReportData:
+    """The report as that of a regression: the same weeks and models with errors in place of probabilities."""
+    holdout = Metrics(rows=462, mae=1515.2, rmse=1830.4, r2=0.078, bias=-154.93)
+    weeks = tuple(
+        replace(w, reasons=(), matured=tuple(Cohort(c.as_of, holdout, "1", None, None, 1900.0, 1745.1, 1428.2, 1597.4) for c in w.matured))
+        for w in data.weeks
+    )
+    points = tuple(CalibrationPoint(900.0 + 200 * n, 880.0 + 210 * n, 46) for n in range(10))
+    models = tuple(replace(m, holdout=holdout, contenders=(), gates=(), acting=None, gain=(), calibration=points) for m in data.models)
+    made = replace(data.production, holdout=holdout) if data.production else None
+    unit = "rise of MAE when shuffled"
+    return replace(data, kind="regression", weeks=weeks, models=models, production=made, kpi=None, lists=(), importance_unit=unit)

@@ -281,7 +281,7 @@ def test_every_training_stands_with_its_evidence_in_order_of_time() -> None:
     data = report(gathered(decisions=decisions, models=Models(trainings, (now,), now)))
     first, second = data.models
     assert (first.version, first.standing, first.approved_by, first.title) == ("1", "production", "policy: every gate passed", "Version 1")
-    assert (first.best_heuristic, first.best_heuristic_auc, first.training_rows) == ("order count", 0.7, 20_000)
+    assert (first.best_heuristic, first.best_heuristic_figure, first.training_rows) == ("order count", 0.7, 20_000)
     assert (first.holdout.rows, first.holdout.auc, first.holdout.ece, first.holdout.lift) == (8_000, 0.75, 0.03, 1.4)
     assert (second.version, second.standing, second.best_heuristic) == ("candidate of 2011-09-05", "refused", None)
     assert second.gates == (Verdict("is calibrated", None, "Not known: few rows."),)

@@ -34,7 +34,7 @@ class Label(Frozen):
     expression: Expression
     """True or false, or a number: over the view's aggregate names, each taken over the horizon, or over the source's columns."""
     positive: str = "positive"
-    """What a label of 1 means, in words."""
+    """What a label of 1 means, in words; in a regression, what the number is: `pounds spent within 30 days`."""
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Label:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from penstock.config import reasons
+from penstock.config import kinds, reasons
 from penstock.config.label import Label, Schedule, Treated
 from penstock.config.monitoring import MonitoringConfig
 from penstock.config.publish import Band, PublishConfig
@@ -171,6 +171,8 @@ class Pipeline(Frozen):
     """One prediction problem, in the data's order."""
 
     name: Name
+    kind: kinds.KindName = "classification"
+    """What a score is: the probability of a label of 1, or in a regression the number itself."""
     purpose: Purpose
     source: Name
     features: View
@@ -198,6 +200,13 @@ class Pipeline(Frozen):
         """What one decision is worth; None where the purpose does not say."""
         return self.purpose.stakes(self.publish.digits)
 
+    @field_validator("purpose", "training", "monitoring", "publish")
+    @classmethod
+    def _fits_the_kind(cls, given: Any, info: ValidationInfo) -> Any:
+        """Each part with the defaults of the kind, or what does not fit it."""
+        kind, part = info.data.get("kind"), getattr(kinds, str(info.field_name))
+        return given if kind is None else part(kind, given)
+
     @field_validator("publish")
     @classmethod
     def _bands_come_from_the_purpose(cls, publish: PublishConfig, info: ValidationInfo) -> PublishConfig:
@@ -223,7 +232,7 @@ class Pipeline(Frozen):
             raise ValueError(f"label.view: got {self.label.view}, expected {self.features.name}")
         columns = set(self.features.column_names())
         named = {
-            "training.baselines": [b.column for b in self.training.baselines],
+            "training.baselines": [b.column for b in self.training.baselines if b.column],
             "training.segments": [s.column for s in self.training.segments],
             "training.features": list(self.training.features or ()),
             "training.exclude": list(self.training.exclude),

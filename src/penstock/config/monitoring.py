@@ -56,19 +56,23 @@ class DriftConfig(Frozen):
 
 
 class PerformanceConfig(Frozen):
-    """Loss of realised ranking quality against the holdout of the training."""
+    """Loss of realised quality against the holdout of the training."""
 
     action: Action = "retrain"
-    metric: Literal["auc"] = "auc"
+    metric: Literal["auc", "mae"] = "auc"
+    """`mae`, the mean absolute error, in a regression."""
     max_loss: float = Field(default=0.02, ge=0, lt=1)
-    """Loss of the metric, in its own unit, that is worth a training."""
+    """Loss of AUC that is worth a training; in a regression the growth of the error as a share of the holdout's, 0.1 when absent."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     min_rows: int = Field(default=200, ge=2)
     persistence: Persistence = Persistence()
 
 
 class RateConfig(Frozen):
-    """Distance of the observed label rate from what it is compared with, in rate points (0.03 is three in a hundred)."""
+    """Distance of the observed label rate from what it is compared with, in rate points (0.03 is three in a hundred).
+
+    In a regression: of the labels' mean, as a share of the holdout's; the floor is 0.1 when absent.
+    """
 
     action: Action = "retrain"
     floor: float = Field(default=0.03, ge=0, lt=1)

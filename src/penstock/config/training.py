@@ -56,7 +56,7 @@ class Preprocessing(Frozen):
 
 
 class Select(Frozen):
-    """Which of the prepared columns the estimator gets: those that tell the classes apart best, each by itself (F test)."""
+    """Which of the prepared columns the estimator gets: those that say most about the label, each by itself (F test)."""
 
     share: float = Field(gt=0, lt=1)
     """Of the prepared columns; chosen anew on the training rows of every fit."""
@@ -67,7 +67,8 @@ class Candidate(Frozen):
 
     name: str = Field(pattern=r"[a-z][a-z0-9_]{0,62}")
     estimator: str = _EXAMPLE
-    """Dotted path of a classifier with probabilities, of scikit-learn, xgboost or lightgbm."""
+    """Dotted path, of scikit-learn, xgboost or lightgbm: of a classifier with probabilities, or of a regressor in a regression
+    (where the default is HistGradientBoostingRegressor)."""
     params: dict[str, Value] = Field(default_factory=dict)
     """Fixed hyper-parameters; those of `space` come on top."""
     space: dict[str, tuple[Value, ...]] = Field(default_factory=dict)
@@ -106,18 +107,30 @@ class Candidate(Frozen):
 
 
 class Calibration(Frozen):
-    """How scores become probabilities: fitted on scores that each entity got from a model that never saw it."""
+    """How scores become probabilities (a regression's are none, and are not calibrated): fitted on scores that each entity got from a model that never saw it."""
 
     method: Literal["sigmoid", "isotonic", "none"] = "sigmoid"
     folds: int = Field(default=3, ge=2, le=20)
 
 
 class Baseline(Frozen):
-    """A heuristic to beat: one feature as it is. Where it is null, the row ranks as the least likely."""
+    """A heuristic to beat: one feature as it is, or in a regression a constant.
+
+    Where the feature is null, a classification's row ranks as the least likely, and a regression foretells the constant.
+    """
 
     name: str = Field(pattern=r"[a-z][a-z0-9_]{0,62}")
-    column: str
-    higher_means: Literal["positive", "negative"]
+    column: str | None = None
+    higher_means: Literal["positive", "negative"] | None = None
+    """Of a classification's column; in a regression the column itself is the value foretold."""
+    constant: Literal["median"] | None = None
+    """Of the training's labels; in a regression, in place of a column."""
+
+    @model_validator(mode="after")
+    def _is_one_of_the_two(self) -> Baseline:
+        if (self.column is None) == (self.constant is None):
+            raise ValueError(f"{self.name}: expected either a column or a constant")
+        return self
 
 
 class Segment(Frozen):
@@ -135,7 +148,7 @@ class Segment(Frozen):
 
 
 class Gates(Frozen):
-    """The thresholds a candidate must pass; differences are in ROC AUC."""
+    """The thresholds a candidate must pass. Differences are in ROC AUC; in a regression they are shares of the other's mean absolute error."""
 
     min_gain: float = Field(default=0.0, ge=0, lt=1)
     """The lower bound of (candidate - best heuristic) must be above this."""
@@ -145,6 +158,8 @@ class Gates(Frozen):
     """In no segment of `min_segment_rows` or more may (candidate - champion) be below minus this."""
     min_segment_rows: int = Field(default=300, ge=1)
     max_calibration_error: float = Field(default=0.05, gt=0, lt=1)
+    max_bias: float = Field(default=0.1, gt=0, lt=1)
+    """In a regression, in place of the calibration error: |mean error| as a share of the labels' mean size."""
     calibration_bins: int = Field(default=10, ge=2, le=100)
     max_profit_loss: float = Field(default=0.1, ge=0, le=1)
     """Share of what the champion's list, or acting on everybody, brings that the candidate's list may bring less; where the purpose says what that is worth."""

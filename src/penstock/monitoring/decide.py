@@ -19,23 +19,13 @@ from scipy.stats import norm
 
 from penstock.config.monitoring import Action, MonitoringConfig, Persistence
 from penstock.monitoring.drift import DriftFinding, DriftState
-from penstock.monitoring.performance import CohortPerformance, CohortState
+from penstock.monitoring.performance import CohortState, Performance
 from penstock.monitoring.profile import ALL
+from penstock.monitoring.reference import Comparable, Difference
 
 DRIFT, PERFORMANCE, CALIBRATION, LABEL_RATE = "drift", "performance", "calibration", "label_rate"
 DEFINITION = "definition"
 SCORE = "score"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The evaluation of the production version at its training's holdout; rates and the metric from 0 to 1."""
-
-    rows: int
-    auc: float
-    auc_se: float
-    base_rate: float
-    mean_predicted: float
 
 
 @dataclass(frozen=True)
@@ -44,7 +34,7 @@ class Production:
 
     version: str
     promoted: date
-    reference: Reference
+    reference: Comparable
     outdated: str = ""
     """Why it cannot go on for long, in a sentence: its features are not those that the configuration means; empty when they are."""
 
@@ -74,7 +64,7 @@ class Evidence:
     `grace_days` how much later they may be complete (availability delay and one schedule interval).
     """
 
-    cohorts: tuple[CohortPerformance, ...]
+    cohorts: tuple[Performance, ...]
     drift: tuple[DriftLook, ...]
     attempts: tuple[Attempt, ...]
     horizon_days: int
@@ -153,7 +143,12 @@ def decide(as_of: date, production: Production | None, evidence: Evidence, confi
     verdicts = judge(production, cohorts, looks, config)
     firing = [v for v in verdicts if v.state == "fires"]
     unknown = (*_silence(as_of, production, cohorts, evidence), *_unjudged(cohorts, config))
-    alerts = (*(Alert(v.rule, ALL, v.sentence) for v in firing), *_segment_alerts(cohorts, config), *_drifted_features(looks), *unknown)
+    alerts = (
+        *(Alert(v.rule, ALL, v.sentence) for v in firing),
+        *_segment_alerts(cohorts, production.reference, config),
+        *_drifted_features(looks),
+        *unknown,
+    )
     answer, rule, why = _answer(as_of, production, verdicts, evidence, config)
     if answer == Retrain.NO and not rule and unknown:
         answer, why = Retrain.INSUFFICIENT, tuple(f"Whether the model still holds is not known. {a.text}" for a in unknown)
@@ -209,20 +204,35 @@ def _wait(
 
 
 def judge(
-    production: Production, cohorts: Sequence[CohortPerformance], looks: Sequence[DriftLook], config: MonitoringConfig
+    production: Production, cohorts: Sequence[Performance], looks: Sequence[DriftLook], config: MonitoringConfig
 ) -> tuple[Verdict, ...]:
     """All rules over the cohorts and drift looks of the production version, oldest first. The whole decides, no segment."""
     ref, whole = production.reference, [c for c in cohorts if c.segment == ALL]
     p, c, r, d = config.performance, config.calibration, config.label_rate, config.drift
     return (
-        _verdict(PERFORMANCE, p.action, p.persistence, [_auc_loss(x, ref, config) for x in _usable(whole, p.min_rows)]),
-        _verdict(CALIBRATION, c.action, c.persistence, [_calibration(x, c.floor, c.confidence) for x in _usable(whole, c.min_rows)]),
-        _verdict(LABEL_RATE, r.action, r.persistence, [_label_rate(x, ref, config) for x in _usable(whole, r.min_rows)]),
+        _verdict(
+            PERFORMANCE,
+            p.action,
+            p.persistence,
+            [_look(x.as_of, ref.performance(x), p.max_loss, p.confidence) for x in _usable(whole, p.min_rows)],
+        ),
+        _verdict(
+            CALIBRATION,
+            c.action,
+            c.persistence,
+            [_look(x.as_of, ref.calibration(x), c.floor, c.confidence) for x in _usable(whole, c.min_rows)],
+        ),
+        _verdict(
+            LABEL_RATE,
+            r.action,
+            r.persistence,
+            [_look(x.as_of, ref.label_rate(x), r.floor, r.confidence) for x in _usable(whole, r.min_rows)],
+        ),
         _verdict(DRIFT, d.action, d.persistence, [look for x in looks if (look := _drift(x, config)) is not None]),
     )
 
 
-def _usable(cohorts: Sequence[CohortPerformance], min_rows: int) -> list[CohortPerformance]:
+def _usable(cohorts: Sequence[Performance], min_rows: int) -> list[Performance]:
     return [c for c in cohorts if c.state == CohortState.EVALUATED and c.rows >= min_rows]
 
 
@@ -239,39 +249,16 @@ def _verdict(rule: str, action: Action, persistence: Persistence, looks: Sequenc
     return Verdict(rule, "fires" if fires and action != "off" else "quiet", action, newest, sentence)
 
 
-def _look(as_of: date, effect: float, se: float, *, floor: float, confidence: float, text: str) -> Look | None:
+def _look(as_of: date, found: Difference | None, floor: float, confidence: float) -> Look | None:
     """A look whose effect has a normal law; a number that is not finite is no look at all, never a quiet one."""
+    if found is None:
+        return None
+    effect, se, text = found.effect, found.se, found.text
     low = effect - float(norm.ppf(confidence)) * se
     if not (math.isfinite(effect) and math.isfinite(low)):
         return None
     bounds = f"at least {max(low, 0):.3f} with {confidence:.0%} confidence, floor {floor:g}"
     return Look(as_of, effect, low, effect >= floor and low >= floor, f"cohort {as_of}: {text} ({bounds})")
-
-
-def _auc_loss(cohort: CohortPerformance, ref: Reference, config: MonitoringConfig) -> Look | None:
-    rule = config.performance
-    if cohort.auc.value is None or cohort.auc_se.value is None:
-        return None
-    text = f"AUC {cohort.auc.value:.3f} against {ref.auc:.3f} at the holdout, a loss of {ref.auc - cohort.auc.value:+.3f}"
-    se = math.hypot(ref.auc_se, cohort.auc_se.value)
-    return _look(cohort.as_of, ref.auc - cohort.auc.value, se, floor=rule.max_loss, confidence=rule.confidence, text=text)
-
-
-def _calibration(cohort: CohortPerformance, floor: float, confidence: float) -> Look | None:
-    if cohort.gap.value is None or cohort.gap_se.value is None or cohort.observed.value is None or cohort.predicted.value is None:
-        return None
-    text = f"observed rate {cohort.observed.value:.3f} where the scores said {cohort.predicted.value:.3f}, a gap of {cohort.gap.value:+.3f}"
-    return _look(cohort.as_of, abs(cohort.gap.value), cohort.gap_se.value, floor=floor, confidence=confidence, text=text)
-
-
-def _label_rate(cohort: CohortPerformance, ref: Reference, config: MonitoringConfig) -> Look | None:
-    rule = config.label_rate
-    rate = cohort.observed.value
-    if rate is None or ref.rows < 1:
-        return None
-    se = math.sqrt(rate * (1 - rate) / cohort.rows + ref.base_rate * (1 - ref.base_rate) / ref.rows)
-    text = f"observed rate {rate:.3f} against {ref.base_rate:.3f} at the holdout, {rate - ref.base_rate:+.3f}"
-    return _look(cohort.as_of, abs(rate - ref.base_rate), se, floor=rule.floor, confidence=rule.confidence, text=text)
 
 
 def _drift(look: DriftLook, config: MonitoringConfig) -> Look | None:
@@ -291,14 +278,14 @@ def _drift(look: DriftLook, config: MonitoringConfig) -> Look | None:
 # -- alerts -----------------------------------------------------------------------------------------------------------
 
 
-def _segment_alerts(cohorts: Sequence[CohortPerformance], config: MonitoringConfig) -> list[Alert]:
+def _segment_alerts(cohorts: Sequence[Performance], ref: Comparable, config: MonitoringConfig) -> list[Alert]:
     """Segments whose newest cohort is badly calibrated, at a confidence shared out among the segments (Bonferroni)."""
     if not cohorts or config.calibration.action == "off":
         return []
     newest = [c for c in cohorts if c.segment != ALL and c.as_of == cohorts[-1].as_of]
     usable, rule = _usable(newest, config.calibration.min_rows), config.calibration
     confidence = 1 - (1 - rule.confidence) / max(len(usable), 1)
-    looks = ((c.segment, _calibration(c, rule.floor, confidence)) for c in usable)
+    looks = ((c.segment, _look(c.as_of, ref.calibration(c), rule.floor, confidence)) for c in usable)
     return [Alert(CALIBRATION, segment, f"{segment}, {look.text}.") for segment, look in looks if look is not None and look.holds]
 
 
@@ -308,7 +295,7 @@ def _drifted_features(looks: Sequence[DriftLook]) -> list[Alert]:
     return [Alert(DRIFT, f.segment, f"{f.feature}: index {f.psi:.3f}, at least {f.psi_low:.3f}, over {f.rows} rows.") for f in found]
 
 
-def _silence(as_of: date, production: Production, cohorts: Sequence[CohortPerformance], evidence: Evidence) -> list[Alert]:
+def _silence(as_of: date, production: Production, cohorts: Sequence[Performance], evidence: Evidence) -> list[Alert]:
     """No outcome for a cohort that should have matured by now: labels have stopped, or monitoring has."""
     newest = max((c.as_of for c in cohorts if c.segment == ALL), default=production.promoted - timedelta(days=1))
     overdue = timedelta(days=evidence.horizon_days + evidence.grace_days)
@@ -318,7 +305,7 @@ def _silence(as_of: date, production: Production, cohorts: Sequence[CohortPerfor
     return [Alert("labels_overdue", ALL, f"Cohorts up to {due} should have matured; the newest judged is {newest if cohorts else 'none'}.")]
 
 
-def _unjudged(cohorts: Sequence[CohortPerformance], config: MonitoringConfig) -> list[Alert]:
+def _unjudged(cohorts: Sequence[Performance], config: MonitoringConfig) -> list[Alert]:
     """The newest matured cohort, when no rule could use it: the older ones behind it are no longer news."""
     whole = [c for c in cohorts if c.segment == ALL][-1:]
     needed = min(config.performance.min_rows, config.calibration.min_rows, config.label_rate.min_rows)
@@ -327,7 +314,7 @@ def _unjudged(cohorts: Sequence[CohortPerformance], config: MonitoringConfig) ->
     return [Alert("cohort_not_judged", ALL, f"Cohort {c.as_of} cannot be judged: {c.reason or f'{c.rows} rows'}.") for c in whole]
 
 
-def _facts(production: Production, cohorts: Sequence[CohortPerformance], evidence: Evidence) -> dict[str, Any]:
+def _facts(production: Production, cohorts: Sequence[Performance], evidence: Evidence) -> dict[str, Any]:
     """JSON-able circumstances of the decision, the overlap of the newest two cohorts among them."""
     days = sorted({c.as_of for c in cohorts})
     step = (days[-1] - days[-2]).days if len(days) > 1 else None

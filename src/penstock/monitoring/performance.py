@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import ClassVar, Protocol
 
 import numpy as np
 import pandas as pd
@@ -28,12 +29,51 @@ class CohortState(StrEnum):
     INSUFFICIENT = "insufficient_data"
 
 
+class Performance(Protocol):
+    """What the performances of all kinds have; `COUNTS`, `MEASURES` and `INTERVALS` name what each has beside it."""
+
+    COUNTS: ClassVar[tuple[str, ...]]
+    MEASURES: ClassVar[tuple[str, ...]]
+    INTERVALS: ClassVar[tuple[str, ...]]
+
+    @property
+    def as_of(self) -> date:
+        """The cohort."""
+
+    @property
+    def model_version(self) -> str:
+        """Who scored it first."""
+
+    @property
+    def segment(self) -> str:
+        """`all`, or `country=France`."""
+
+    @property
+    def state(self) -> CohortState:
+        """Whether its numbers can be used."""
+
+    @property
+    def rows(self) -> int:
+        """How many entities."""
+
+    @property
+    def reason(self) -> str:
+        """Why not."""
+
+
 @dataclass(frozen=True)
 class CohortPerformance:
     """What came of one cohort's scores in one segment. Rates and probabilities from 0 to 1; None inside means not evaluable.
 
     `gap` is observed rate minus mean probability, with `gap_se` its standard error; `auc_se` is DeLong's.
     """
+
+    COUNTS: ClassVar[tuple[str, ...]] = ("rows", "ones")
+    MEASURES: ClassVar[tuple[str, ...]] = (
+        *("predicted", "gap", "gap_se", "auc_se"),
+        *("average_precision", "brier", "log_loss", "ece", "lift"),
+    )
+    INTERVALS: ClassVar[tuple[str, ...]] = ("auc", "observed")
 
     as_of: date
     model_version: str
@@ -99,11 +139,16 @@ def measure_by_segment(
     """
     frame = joined.loc[joined.index.repeat(joined["count"])] if "count" in joined.columns else joined
     min_rows, confidence = config.performance.min_rows, config.performance.confidence
+    return tuple(
+        measure_cohort(as_of, model_version, part["label"], part["score"], min_rows=min_rows, segment=segment, confidence=confidence)
+        for segment, part in parts_of(frame, segments).items()
+    )
+
+
+def parts_of(frame: pd.DataFrame, segments: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The whole frame as `all`, then the rows of each value of each segment column, nulls as a value of their own."""
     parts = {ALL: frame}
     for name in segments:
         texts = frame[name].astype("object").where(frame[name].notna(), "NULL").astype(str)
         parts |= {f"{name}={value}": frame[texts == value] for value in sorted(texts.unique())}
-    return tuple(
-        measure_cohort(as_of, model_version, part["label"], part["score"], min_rows=min_rows, segment=segment, confidence=confidence)
-        for segment, part in parts.items()
-    )
+    return parts

@@ -13,13 +13,12 @@ from penstock.metrics import Interval, Measure
 from penstock.monitoring.decide import Decision
 from penstock.monitoring.drift import DriftFinding
 from penstock.monitoring.kpi import KpiState, ListKpi
-from penstock.monitoring.performance import CohortPerformance
+from penstock.monitoring.performance import Performance
 from penstock.monitoring.profile import ALL
 from penstock.worth import MEANING
 
 NOT_EVALUABLE = "not_evaluable"
 _DRIFT_NAMES = ("psi", "psi_low", "js", "ks", "chi2", "wasserstein", "p_value", "q_value", "unseen_share", "null_share")
-_MEASURES = ("predicted", "gap", "gap_se", "auc_se", "average_precision", "brier", "log_loss", "ece", "lift")
 
 
 @dataclass(frozen=True)
@@ -45,30 +44,27 @@ def drift_rows(findings: Iterable[DriftFinding], model_version: str) -> tuple[Me
     return tuple(rows)
 
 
-def performance_rows(performances: Iterable[CohortPerformance]) -> tuple[MetricRow, ...]:
+def performance_rows(performances: Iterable[Performance]) -> tuple[MetricRow, ...]:
     """Kind `performance`, subject the cohort's `as_of` (YYYY-MM-DD), one row for each metric and bound."""
     rows: list[MetricRow] = []
     for p in performances:
         head = ("performance", p.as_of.isoformat(), p.segment)
-        detail = {"model_version": p.model_version, "rows": p.rows, "ones": p.ones}
-        rows += [
-            MetricRow(*head, n, float(v), p.state.value, _json(**detail, reason=p.reason)) for n, v in (("rows", p.rows), ("ones", p.ones))
-        ]
-        rows += [_measure_row(head, name, getattr(p, name), p, detail) for name in _MEASURES]
-        for name in ("auc", "observed"):
+        counts = {name: getattr(p, name) for name in p.COUNTS}
+        detail: dict[str, object] = {"model_version": p.model_version, **counts}
+        rows += [MetricRow(*head, n, float(v), p.state.value, _json(**detail, reason=p.reason)) for n, v in counts.items()]
+        rows += [_measure_row(head, name, getattr(p, name), p, detail) for name in p.MEASURES]
+        for name in p.INTERVALS:
             rows += _interval_rows(head, name, getattr(p, name), p, detail)
     return tuple(rows)
 
 
-def _measure_row(
-    head: tuple[str, str, str], name: str, measure: Measure, cohort: CohortPerformance, detail: dict[str, object]
-) -> MetricRow:
+def _measure_row(head: tuple[str, str, str], name: str, measure: Measure, cohort: Performance, detail: dict[str, object]) -> MetricRow:
     state = cohort.state.value if measure.known else NOT_EVALUABLE
     return MetricRow(*head, name, measure.value, state, _json(**detail, reason=measure.reason or cohort.reason))
 
 
 def _interval_rows(
-    head: tuple[str, str, str], name: str, interval: Interval, cohort: CohortPerformance, detail: dict[str, object]
+    head: tuple[str, str, str], name: str, interval: Interval, cohort: Performance, detail: dict[str, object]
 ) -> list[MetricRow]:
     parts = ((name, interval.value), (f"{name}_low", interval.low), (f"{name}_high", interval.high))
     return [_measure_row(head, n, Measure(v, interval.reason), cohort, detail) for n, v in parts]

@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 from penstock import clock
 from penstock.features import versions
 from penstock.lake import tables
+from penstock.monitoring import outcomes
 from penstock.monitoring import rows as told
 from penstock.monitoring.decide import Attempt, Decision, DriftLook, Evidence, Production, decide
 from penstock.monitoring.drift import DriftFinding, DriftState, find_drift
 from penstock.monitoring.kpi import ACTED, CONTROL, ListKpi, foretold, judged
-from penstock.monitoring.performance import CohortPerformance, measure_by_segment
+from penstock.monitoring.performance import Performance
 from penstock.monitoring.profile import Profile, count_frame, counts_from_rows, from_json
-from penstock.monitoring.reference import PROFILE, REFERENCE, reference_from_json
+from penstock.monitoring.reference import PROFILE, REFERENCE
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 _COHORTS = 26  # half a year of weekly cohorts; older ones decide nothing any more
 
@@ -135,7 +136,7 @@ def _evidence(run: Run, chosen: Plan) -> tuple[Evidence, list[tuple[Any, ...]]]:
 def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
     """Each matured cohort's scores that foresaw it, with their outcomes: the first champion's of each (entity, as_of), backfills aside.
 
-    One row for each `day`, `model_version`, `label`, `score`, segment, `is_control` and `acted`, with its `count`.
+    One row for each `day`, `model_version`, segment, `is_control`, `acted`, and what the kind's outcomes keep apart.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
@@ -154,31 +155,30 @@ def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
     if segments:
         # Segments are columns that the configuration names, whatever the model was trained on.
         joined = joined.join(versions.rows(run, versions.current(run)).select(*key, *segments), on=key, how="left")
-    return _counted(run, joined, "label", *segments)
+    return _counted(run, joined, *segments)
 
 
-def _counted(run: Run, scored: DataFrame, *more: str) -> pd.DataFrame:
-    """Scores to four places with their count: what leaves Spark is bounded, whatever the number of entities."""
+def _counted(run: Run, scored: DataFrame, *segments: str) -> pd.DataFrame:
+    """Rows with `label` and `score`, summed up: what leaves Spark is bounded, whatever the number of entities."""
     from pyspark.sql import functions as F
 
     stakes = run.pipeline.stakes
     # As the published score is rounded for its band, so that this list is the one that was read.
     acted = F.lit(False) if stakes is None else F.round("score", stakes.digits) >= F.lit(stakes.threshold)
-    at, score = F.unix_micros("as_of").alias("at"), F.round("score", 4).alias("score")
-    counted = scored.groupBy(at, "model_version", score, acted.alias(ACTED), CONTROL, *more).count()
+    by: list[str | Column] = [F.unix_micros("as_of").alias("at"), "model_version", acted.alias(ACTED), CONTROL, *segments]
+    counted = outcomes.of(run.kind).summed(scored, by)
     frame: pd.DataFrame = counted.toArrow().to_pandas()
     days = [clock.local_day(clock.from_epoch(int(at)), run.contract.timezone) for at in frame["at"]]
     return frame.assign(day=days).astype({ACTED: bool, CONTROL: bool})
 
 
-def _cohorts(run: Run, came: pd.DataFrame | None) -> list[CohortPerformance]:
+def _cohorts(run: Run, came: pd.DataFrame | None) -> list[Performance]:
     """The performance of each matured cohort, the newest half year of them."""
-    found: list[CohortPerformance] = []
+    found: list[Performance] = []
     if came is None:
         return found
     for (day, version), part in sorted(_newest(came).groupby(["day", "model_version"]), key=lambda item: item[0]):
-        ordered = part.sort_values(["score", "label"], kind="stable", ignore_index=True)
-        found += measure_by_segment(day, str(version), ordered, run.pipeline.monitoring, run.pipeline.monitoring.segments)
+        found += outcomes.of(run.kind).measured(day, str(version), part, run.pipeline.monitoring, run.pipeline.monitoring.segments)
     return found
 
 
@@ -208,7 +208,8 @@ def _newest_list(run: Run, chosen: Plan) -> pd.DataFrame | None:
     if chosen.version is None or not run.lake.exists(table):
         return None
     own = run.lake.read(table).where((F.col("model_version") == chosen.version) & ~F.col("backfill") & (F.col("as_of") <= F.lit(run.as_of)))
-    return _counted(run, own.join(own.agg(F.max("as_of").alias("as_of")), on="as_of", how="inner"))
+    newest = own.join(own.agg(F.max("as_of").alias("as_of")), on="as_of", how="inner")
+    return _counted(run, newest.withColumn("label", F.lit(None).cast("double")))
 
 
 def _drift(run: Run, chosen: Plan, view_version: int) -> tuple[DriftFinding, ...]:
@@ -264,7 +265,7 @@ def _past_looks(run: Run, chosen: Plan) -> list[DriftLook]:
 def _production(run: Run, chosen: Plan) -> Production | None:
     if chosen.version is None or chosen.promoted is None:
         return None
-    reference = reference_from_json(run.services.models().read_text(chosen.mlflow_run, REFERENCE))
+    reference = outcomes.of(run.kind).read(run.services.models().read_text(chosen.mlflow_run, REFERENCE))
     return Production(str(chosen.version), chosen.promoted, reference, chosen.outdated)
 
 

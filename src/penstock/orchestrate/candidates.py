@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.errors import UsageError
+from penstock.report import figures
 from penstock.training import compare, dataset
 from penstock.training.compare import Contender
 
@@ -38,9 +41,11 @@ class Candidates:
     production_version: int | None
     notes: tuple[str, ...]
     next_action: str
+    kind: str = "classification"
+    """What is predicted, which says what the measures are."""
 
 
-def collect(models: ModelStore, pipeline: str, confidence: float) -> Candidates:
+def collect(models: ModelStore, pipeline: str, confidence: float, kind: str = "classification") -> Candidates:
     """Read what the newest training logged. Raises UsageError when there is no training yet."""
     training = models.newest_run(pipeline, "9999-12-31")
     if training is None:
@@ -66,6 +71,7 @@ def collect(models: ModelStore, pipeline: str, confidence: float) -> Candidates:
         production_version=production.version if production else None,
         notes=record.notes,
         next_action=next_action(pipeline, str(record.as_of), standings),
+        kind=kind,
     )
 
 
@@ -77,7 +83,41 @@ def next_action(pipeline: str, as_of: str, standings: list[Standing]) -> str:
     return f"penstock promote {pipeline} --as-of {as_of} --candidate {others[0].candidate}, to have another one judged by the gates"
 
 
-_HEAD = ("", "folds", "AUC", "", "AP", "", "Brier", "", "ECE", "lift", "profit/list", "", "weakest segment", "size", "cost/row", "")
+@dataclass(frozen=True)
+class _Column:
+    """A measure's column: its head, how it is written, and whether its bounds stand beside it."""
+
+    name: str
+    head: str
+    write: Callable[[float | None], str]
+    bounds: bool = True
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+def _value(value: float | None) -> str:
+    """A figure of any size: `0.4321`, `43.21`, `12,345`."""
+    return "-" if value is None else figures.value(value)
+
+
+_COLUMNS = {
+    "classification": (
+        _Column("auc", "AUC", _number),
+        _Column("average_precision", "AP", _number),
+        _Column("brier", "Brier", _number),
+        _Column("calibration_error", "ECE", _number, bounds=False),
+        _Column("lift_10", "lift", partial(_number, digits=2), bounds=False),
+        _Column(compare.PROFIT, "profit/list", partial(_number, digits=0)),
+    ),
+    "regression": (
+        _Column("mae", "MAE", _value),
+        _Column("rmse", "RMSE", _value),
+        _Column("r2", "R2", _number, bounds=False),
+        _Column("bias", "bias", _value),
+    ),
+}
 
 
 def lines(found: Candidates) -> list[str]:
@@ -90,9 +130,12 @@ def lines(found: Candidates) -> list[str]:
         "",
     ]
     standing = {one.candidate: one for one in found.standings}
-    rows = [_HEAD, *(_row(one, standing.get(one.name), found.production_version) for one in found.contenders)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEAD))]
-    left = {0, 12, 15}
+    columns = _COLUMNS[found.kind]
+    measures = [head for column in columns for head in ((column.head, "") if column.bounds else (column.head,))]
+    head = ("", "folds", *measures, "weakest segment", "size", "cost/row", "")
+    rows = [head, *(_row(one, standing.get(one.name), found.production_version, columns) for one in found.contenders)]
+    widths = [max(len(row[at]) for row in rows) for at in range(len(head))]
+    left = {0, len(head) - 4, len(head) - 1}
     for row in rows:
         cells = [cell.ljust(width) if at in left else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True))]
         told.append("  ".join(cells).rstrip())
@@ -100,35 +143,26 @@ def lines(found: Candidates) -> list[str]:
     return told
 
 
-def _row(one: Contender, standing: Standing | None, production: int | None) -> tuple[str, ...]:
+def _row(one: Contender, standing: Standing | None, production: int | None, columns: Sequence[_Column]) -> tuple[str, ...]:
+    write = columns[0].write
     is_candidate = one.kind == "candidate"
     mark = _mark(one, standing if is_candidate else None, production)
     return (
         one.name if is_candidate else f"{one.kind} {one.name}",
-        _number(one.fold_auc),
-        *_measure(one, "auc"),
-        *_measure(one, "average_precision"),
-        *_measure(one, "brier"),
-        _number(one.figures["calibration_error"].value if "calibration_error" in one.figures else None),
-        _number(one.figures["lift_10"].value if "lift_10" in one.figures else None, 2),
-        *_measure(one, compare.PROFIT, 0),
-        f"{_number(one.weakest_auc)} {one.weakest_segment}" if one.weakest_auc is not None else "-",
+        write(one.fold_figure),
+        *(cell for column in columns for cell in _measure(one, column)),
+        f"{write(one.weakest_figure)} {one.weakest_segment}" if one.weakest_figure is not None else "-",
         f"{one.cost.size_bytes / 1024:,.0f} KiB" if one.cost else "-",
         f"{one.cost.row_micros:.1f} µs" if one.cost else "-",
         mark,
     )
 
 
-def _measure(one: Contender, name: str, digits: int = 3) -> tuple[str, str]:
-    figure = one.figures.get(name)
-    if figure is None or figure.value is None:
-        return "-", ""
-    bounds = "" if figure.low is None or figure.high is None else f"{_number(figure.low, digits)}–{_number(figure.high, digits)}"
-    return _number(figure.value, digits), bounds
-
-
-def _number(value: float | None, digits: int = 3) -> str:
-    return "-" if value is None else f"{value:,.{digits}f}"
+def _measure(one: Contender, column: _Column) -> tuple[str, ...]:
+    figure = one.figures.get(column.name, compare.Figure(None))
+    known = figure.low is not None and figure.high is not None
+    bounds = f"{column.write(figure.low)}–{column.write(figure.high)}" if known else ""
+    return (column.write(figure.value), bounds) if column.bounds else (column.write(figure.value),)
 
 
 def _mark(one: Contender, standing: Standing | None, production: int | None) -> str:

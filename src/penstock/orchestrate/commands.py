@@ -156,7 +156,8 @@ def candidates(parsed: argparse.Namespace) -> int:
 
     wiring.existing_lake(words_of(parsed))
     with opened(parsed, parsed.pipeline) as home:
-        found = compared.collect(home.models(), parsed.pipeline, home.configuration.pipeline.training.gates.confidence)
+        pipeline = home.configuration.pipeline
+        found = compared.collect(home.models(), parsed.pipeline, pipeline.training.gates.confidence, pipeline.kind)
     if parsed.json:
         _print_json(asdict(found))
     else:

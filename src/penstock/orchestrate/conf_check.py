@@ -78,11 +78,13 @@ def _loaded(folder: Path, env: str, name: str, overrides: Sequence[str], faults:
 
 def _deeper(found: Configuration) -> Iterator[tuple[str, str]]:
     """What each value alone cannot show: columns that are not there, an estimator that scikit-learn does not have."""
+    from penstock import kinds
     from penstock.training.model import estimator_faults
 
+    kind = kinds.of(found.pipeline.kind)
     yield from pipeline_faults(found.pipeline, found.contracts)
     for candidate in found.pipeline.training.candidates:
-        yield from (("training.candidates", fault.removeprefix("training.candidates: ")) for fault in estimator_faults(candidate))
+        yield from (("training.candidates", fault.removeprefix("training.candidates: ")) for fault in estimator_faults(candidate, kind))
 
 
 def _contracts(folder: Path, only: Sequence[str] | None, faults: list[str]) -> tuple[str, ...]:

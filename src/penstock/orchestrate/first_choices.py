@@ -51,12 +51,14 @@ class Choices:
     left_out: tuple[str, ...]
     """Numeric columns that are not summed, by their names in the lake."""
     texts: tuple[Column, ...]
+    predicted: Column | None
+    """Whose sum over the horizon is predicted, one of `sums`; None when it is whether nothing comes."""
     lacking: tuple[str, ...]
     """What the table lacks for a training; empty when there is enough."""
 
 
-def choose(profile: Profile, horizon: int | None = None) -> Choices:
-    """The choices for a table; a given horizon is kept."""
+def choose(profile: Profile, horizon: int | None = None, predicted: Column | None = None) -> Choices:
+    """The choices for a table; a given horizon is kept, and a numeric column whose sum is to be predicted."""
     days = profile.days
     gaps = days.gaps
     as_of = next_day(days)
@@ -68,7 +70,7 @@ def choose(profile: Profile, horizon: int | None = None) -> Choices:
     matured = [day for day in grid if day + timedelta(days=ahead + _DELAY) <= as_of and days.active(day, recent)]
     holdout, training = _holdout(matured, ahead)
     members = days.active(as_of, recent)
-    sums, left_out = _sums(profile)
+    sums, left_out = _sums(profile, predicted)
     closed = _closed(profile)
     return Choices(
         horizon=ahead,
@@ -88,6 +90,7 @@ def choose(profile: Profile, horizon: int | None = None) -> Choices:
         sums=sums,
         left_out=left_out,
         texts=_texts(profile),
+        predicted=predicted,
         lacking=_lacking(profile, matured, training, ahead, every, members),
     )
 
@@ -126,11 +129,11 @@ def _holdout(matured: list[date], horizon: int) -> tuple[int, int]:
     return best
 
 
-def _sums(profile: Profile) -> tuple[tuple[Column, ...], tuple[str, ...]]:
+def _sums(profile: Profile, wanted: Column | None) -> tuple[tuple[Column, ...], tuple[str, ...]]:
     own = {*profile.entity, profile.event_time}
     found = [column for column in profile.columns if column not in own and column.is_number and column.nulls < column.rows]
-    useful = [c for c in found if not _names_things(c) and c.distinct > 1]
-    chosen = sorted(useful, key=lambda c: (round(10 * c.nulls / c.rows), profile.columns.index(c)))[:SUMS]
+    useful = [c for c in found if (not _names_things(c) and c.distinct > 1) or c is wanted]
+    chosen = sorted(useful, key=lambda c: (c is not wanted, round(10 * c.nulls / c.rows), profile.columns.index(c)))[:SUMS]
     return tuple(chosen), tuple(c.name for c in found if c not in chosen)
 
 

@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from penstock.orchestrate.first_choices import Choices, sum_type
+from penstock.orchestrate.first_kinds import First, first, sizes
 from penstock.orchestrate.table_profile import Profile
 from penstock.orchestrate.table_types import column_sql
 
 
 def pipeline_text(name: str, source: str, profile: Profile, choices: Choices, commands: str) -> str:
     """The pipeline file."""
+    wanted = first(key_of(profile), choices)
     parts = (
-        _head(name, source, profile, choices, commands),
+        _head(name, source, wanted, choices, commands),
         _features(name, source, profile, choices),
-        _label(name, choices),
-        _training(choices),
-        _rest(choices),
+        _label(name, wanted, choices),
+        _training(wanted, choices),
+        _rest(wanted, choices),
     )
     return "\n".join(line for part in parts for line in part) + "\n"
 
 
-def _head(name: str, source: str, profile: Profile, choices: Choices, commands: str) -> list[str]:
-    key = ", ".join(column.name for column in profile.entity)
+def key_of(profile: Profile) -> str:
+    """Whom to predict about, as words."""
+    return ", ".join(column.name for column in profile.entity)
+
+
+def _head(name: str, source: str, wanted: First, choices: Choices, commands: str) -> list[str]:
     return [
-        f"# Which {key} will have no event in the next {choices.horizon} days?",
+        f"# {wanted.question}",
         f"# Written by `{commands}`. Yours to edit; then `penstock conf check {name}`.",
         *(f"# NOT ENOUGH TO TRAIN YET: {lack}." for lack in choices.lacking),
         f"name: {name}",
+        *wanted.kind,
         "purpose:",
-        f"  question: Which {key} will have no event in the next {choices.horizon} days?",
+        f"  question: {wanted.question}",
         "  owner: unknown         # who answers for the decisions made on the scores",
         "  decision: unknown      # what is done with them",
-        "  # worth: {currency: EUR, contact_cost: 2.00, margin_saved: 40, share_saved: 0.1}    # of one decision: list, bands and KPI follow",
+        *wanted.worth,
         "",
         f"source: {source}         # conf/contracts/{source}.yml says how its files are read",
         "",
@@ -55,9 +62,9 @@ def _features(name: str, source: str, profile: Profile, choices: Choices) -> lis
         f"    - {{name: active_days, function: active_days, windows: [{windows}, all], description: days with an event}}",
     ]
     for column in choices.sums:
-        of = column_sql(column.name)
+        of, own = column_sql(column.name), _with(ends, choices.horizon) if column is choices.predicted else ends
         lines.append(
-            f'    - {{name: {column.name}_sum, function: sum, of: {_flow(of)}, type: "{sum_type(column)}", windows: [{ends}, all]}}'
+            f'    - {{name: {column.name}_sum, function: sum, of: {_flow(of)}, type: "{sum_type(column)}", windows: [{own}, all]}}'
         )
     lines += [
         f"    - {{name: {c.name}_last, function: last, of: {_flow(column_sql(c.name))}, type: string}}    # {c.distinct} values"
@@ -84,7 +91,12 @@ def _features(name: str, source: str, profile: Profile, choices: Choices) -> lis
     ]
 
 
-def _label(name: str, choices: Choices) -> list[str]:
+def _with(windows: str, days: int) -> str:
+    """The windows with one more, for the baseline that says: as much as last time."""
+    return ", ".join(sorted({*windows.split(", "), f"{days}d"}, key=lambda window: int(window[:-1])))
+
+
+def _label(name: str, wanted: First, choices: Choices) -> list[str]:
     gap = "nobody had two events" if choices.usual_gap is None else f"usually {choices.usual_gap:g} days lie between two events"
     return [
         "schedule:",
@@ -97,46 +109,29 @@ def _label(name: str, choices: Choices) -> list[str]:
         f"  view: {name}_activity",
         f"  horizon_days: {choices.horizon}        # {gap}",
         "  delay_days: 1           # days after the horizon's end before the outcome counts as known",
-        "  expression: event_count = 0    # SQL over the aggregates' names, each taken over the horizon",
-        f"  positive: no event within {choices.horizon} days",
+        *wanted.label,
         "",
     ]
 
 
-def _training(choices: Choices) -> list[str]:
-    rows = max(choices.members * choices.training, 1)
-    judged = max(choices.members * choices.holdout, 1)
-    leaf = min(max(rows // 40, 5), 200)
-    small = judged < 1000
+def _training(wanted: First, choices: Choices) -> list[str]:
+    _, judged = sizes(choices)
     return [
         f"training:                # about {choices.members:,} entities a cohort, {choices.training} cohorts to train and {choices.holdout} to judge",
         "  candidates:              # fitted side by side; the best over the folds goes through the gates",
-        "    - name: boosting",
-        "      estimator: sklearn.ensemble.HistGradientBoostingClassifier",
-        f"      params: {{early_stopping: false, max_iter: {50 if rows < 5000 else 150}, min_samples_leaf: {leaf}}}",
-        "      space:               # the first value of each list is tried first",
-        "        learning_rate: [0.05, 0.1]",
-        "        max_leaf_nodes: [5, 3, 8]",
-        "    - name: logistic",
-        "      estimator: sklearn.linear_model.LogisticRegression",
-        "      params: {max_iter: 1000}",
-        "      preprocessing: {impute: median, scale: standard}",
-        "      space: {C: [0.1, 1.0]}",
-        "  search: {trials: 4, folds: 2}",
-        f"  calibration: {{method: sigmoid, folds: {2 if choices.members < 300 else 3}}}",
+        *wanted.candidates,
         f"  holdout_cohorts: {choices.holdout}",
         "  baselines:               # heuristics that the model has to beat",
-        "    - {name: recency, column: recency_days, higher_means: positive}",
-        f"    - {{name: recent_events, column: event_count_{choices.recent}d, higher_means: negative}}",
+        *wanted.baselines,
         *(f"  # segments: [{{column: {column.name}_last}}]    # groups that must not lose" for column in choices.texts[:1]),
         "  gates:",
-        f"    max_calibration_error: {0.15 if small else 0.08}",
+        *wanted.gates,
         f"    min_rows: {min(max(judged // 2, 30), 200)}           # a holdout with fewer rows is no evidence",
         "",
     ]
 
 
-def _rest(choices: Choices) -> list[str]:
+def _rest(wanted: First, choices: Choices) -> list[str]:
     least = min(max(choices.members // 2, 30), 200)
     return [
         "monitoring:              # fewer rows than these are not judged",
@@ -146,7 +141,7 @@ def _rest(choices: Choices) -> list[str]:
         f"  label_rate: {{action: alert, min_rows: {least}}}",
         "",
         "publish:",
-        "  # bands: [{name: low, lower: 0.0}, {name: medium, lower: 0.4}, {name: high, lower: 0.7}]    # unless purpose.worth gives them",
+        *wanted.bands,
         "  control_share: 0.05      # scored but withheld, so that the effect of acting can be measured",
     ]
 

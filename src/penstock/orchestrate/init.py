@@ -15,8 +15,9 @@ from penstock.lake.expressions import check_identifier
 from penstock.orchestrate.conf_check import check
 from penstock.orchestrate.first_choices import Choices, choose
 from penstock.orchestrate.first_contract import MAX_REJECTED, contract_text
-from penstock.orchestrate.first_pipeline import pipeline_text
-from penstock.orchestrate.table_profile import Profile, lake_names, look_at
+from penstock.orchestrate.first_kinds import first
+from penstock.orchestrate.first_pipeline import key_of, pipeline_text
+from penstock.orchestrate.table_profile import Column, Profile, lake_names, look_at
 
 _QUARANTINE = f"for quarantine, and a landing with more than {float(MAX_REJECTED):.0%} of such rows stops"
 
@@ -33,7 +34,7 @@ def init_command(parsed: argparse.Namespace) -> int:
         if path.exists():
             raise UsageError(f"{path}", got="a file that is there", expected="none: nothing is overwritten", next=ways[kind])
     profile = look_at(parsed.source, parsed.entity, parsed.event_time, parsed.timezone)
-    choices = choose(profile, parsed.horizon)
+    choices = choose(profile, parsed.horizon, _predicted(profile, parsed.predict))
     said = _command(parsed)
     _write_places(folder)
     for path in places.values():
@@ -70,6 +71,17 @@ def _require_columns(entity: Sequence[str], event_time: str) -> None:
         raise UsageError("--entity", got=f"{event_time}, the event time", expected="the columns that name whom to predict about")
 
 
+def _predicted(profile: Profile, name: str | None) -> Column | None:
+    """The column whose sum is to be predicted, by its name in the table."""
+    if name is None:
+        return None
+    own = {*profile.entity, profile.event_time}
+    numbers = {column.physical: column for column in profile.columns if column.is_number and column not in own}
+    if name not in numbers:
+        raise UsageError("--predict", got=repr(name), expected=f"a numeric column: {', '.join(numbers) or 'the table has none'}")
+    return numbers[name]
+
+
 def _source_name(path: Path, pipeline: str) -> str:
     stem = path.name.split(".")[0]
     found = next(iter(lake_names([stem]).values())) if any(c.isascii() and c.isalpha() for c in stem) else f"{pipeline}_events"
@@ -81,6 +93,7 @@ def _command(parsed: argparse.Namespace) -> str:
     words += ["--event-time", parsed.event_time]
     words += ["--timezone", parsed.timezone] if parsed.timezone != "UTC" else []
     words += ["--horizon", str(parsed.horizon)] if parsed.horizon else []
+    words += ["--predict", parsed.predict] if parsed.predict else []
     return " ".join(shlex.quote(word) for word in words)
 
 
@@ -107,7 +120,7 @@ def _told(parsed: argparse.Namespace, profile: Profile, choices: Choices, places
         f"{profile.rows:,} rows, {len(profile.columns)} columns ({numbers} numeric), {days.entities:,} entities, {days.first} to {days.last}",
         f"wrote {places['pipeline']}",
         f"wrote {places['contract']}",
-        f"label: no event in the next {choices.horizon} days; {choices.matured} cohorts have such an outcome by {choices.as_of}",
+        f"{first(key_of(profile), choices).told}; {choices.matured} cohorts have such an outcome by {choices.as_of}",
     ]
     notes = [f"{c.physical}: {c.kind.note}" for c in profile.columns if c.kind.note]
     if days.nobody:

@@ -80,7 +80,7 @@ def apply(run: Run, chosen: Plan) -> Report:
 
 def _tables(run: Run) -> tuple[tables.Table, tables.Table]:
     name = run.pipeline.name
-    return tables.predictions_latest(name, run.key), tables.crm(name, run.key, "probability")
+    return tables.predictions_latest(name, run.key), tables.crm(name, run.key, run.kind.column)
 
 
 def _merge_latest(run: Run, chosen: Plan, table: tables.Table) -> int:
@@ -98,7 +98,7 @@ def _merge_latest(run: Run, chosen: Plan, table: tables.Table) -> int:
 
 def _merge_crm(run: Run, latest: tables.Table, table: tables.Table) -> int:
     run.lake.create(table)
-    changed = views.crm_changes(run.lake.read(latest), run.lake.read(table), table.key, clock.now())
+    changed = views.crm_changes(run.lake.read(latest), run.lake.read(table), table.key, clock.now(), run.kind.column)
     return _merge(run, table, changed)
 
 

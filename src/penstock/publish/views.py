@@ -17,7 +17,8 @@ LATEST_BUSINESS = ("score", "band", "is_control", "is_active")
 """Columns of the latest table whose change is a change for its readers; `score` is rounded as declared."""
 CRM_REASONS = ("reason_1", "reason_2", "reason_3")
 """Words, and no business values: they are written with the score that they belong to, and do not move a row by themselves."""
-CRM_BUSINESS = ("probability", "risk_band", "is_active")
+CRM_BUSINESS = ("risk_band", "is_active")
+"""Columns of the CRM table whose change moves a row, beside the score's own."""
 
 
 def band(score: SparkColumn, config: PublishConfig) -> SparkColumn:
@@ -57,8 +58,8 @@ def latest_changes(desired: DataFrame, current: DataFrame, key: Sequence[str], a
     return both.where(write).select(*desired.columns).withColumn("updated_at", F.lit(at))
 
 
-def crm_changes(published: DataFrame, current: DataFrame, key: Sequence[str], at: datetime) -> DataFrame:
-    """The rows of the CRM table that have to change, from the latest table as it is now.
+def crm_changes(published: DataFrame, current: DataFrame, key: Sequence[str], at: datetime, value: str = "probability") -> DataFrame:
+    """The rows of the CRM table that have to change, from the latest table as it is now; `value` is the score's column there.
 
     An entity of the control group is never contacted: it is left out, or tombstoned when it was there before.
     `updated_at` is the clock or one microsecond after the row's last one, whichever is later, so that it only grows.
@@ -67,14 +68,15 @@ def crm_changes(published: DataFrame, current: DataFrame, key: Sequence[str], at
 
     contactable = F.col("is_active") & ~F.col("is_control")
     words = [F.get("reasons", at).alias(name) for at, name in enumerate(CRM_REASONS)]
-    score, band_ = F.col("score").alias("probability"), F.col("band").alias("risk_band")
+    business = (value, *CRM_BUSINESS)
+    score, band_ = F.col("score").alias(value), F.col("band").alias("risk_band")
     desired = published.select(*key, score, band_, *words, contactable.alias("is_active"))
-    both = desired.join(_before(current, key, (*CRM_BUSINESS, "updated_at")), on=list(key), how="left")
+    both = desired.join(_before(current, key, (*business, "updated_at")), on=list(key), how="left")
     new = F.col("__is_active").isNull()
     grown = F.greatest(F.lit(at), F.col("__updated_at") + F.expr("INTERVAL '0.000001' SECOND"))
     # A row that stays a tombstone is not touched, whatever its score does.
     gone_already = ~F.col("is_active") & ~F.coalesce(F.col("__is_active"), F.lit(False))
-    write = ~gone_already & (new | _differs(CRM_BUSINESS))
+    write = ~gone_already & (new | _differs(business))
     return both.where(write).select(*desired.columns, grown.alias("updated_at"))
 
 

@@ -19,8 +19,8 @@ class CardFacts:
     pipeline: str
     question: str
     owner: str
-    positive: str
-    """What a score of 1 would mean."""
+    score_is: str
+    """What a score is: `the probability of: did not buy`."""
     as_of: str
     training_id: str
     run_id: str
@@ -47,7 +47,7 @@ def card(facts: CardFacts) -> str:
     """The card as Markdown; the same facts give the same text."""
     parts = [
         f"# Model card: {_plain(facts.pipeline)}, trained as of {_plain(facts.as_of)}",
-        f"{_plain(facts.question)} A score is the probability of: {_plain(facts.positive)}. Owner: {_plain(facts.owner)}.",
+        f"{_plain(facts.question)} A score is {_plain(facts.score_is)}. Owner: {_plain(facts.owner)}.",
         *_purpose(facts),
         "## Verdicts",
         _verdicts(facts.verdicts),
@@ -134,10 +134,10 @@ def _number(measure: Measure) -> str:
 
 
 def _evaluations(evaluations: Sequence[Evaluation]) -> str:
-    names = ("base_rate", "auc", "average_precision", "brier", "calibration_error", "lift_10")
+    titles = evaluations[0].kind.titles
     rows = [
-        f"| {_plain(e.subject)} | {e.rows} | {e.state.replace('_', ' ')} | " + " | ".join(_number(e.measures()[n]) for n in names) + " |"
+        f"| {_plain(e.subject)} | {e.rows} | {e.state.replace('_', ' ')} | " + " | ".join(_number(e.measures()[n]) for n in titles) + " |"
         for e in evaluations
     ]
-    head = "| rows of | rows | state | " + " | ".join(name.replace("_", " ") for name in names) + " |"
-    return "\n".join([head, "| --- " * (3 + len(names)) + "|", *rows])
+    head = "| rows of | rows | state | " + " | ".join(titles.values()) + " |"
+    return "\n".join([head, "| --- " * (3 + len(titles)) + "|", *rows])

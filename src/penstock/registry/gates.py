@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from penstock import metrics, worth
+from penstock import worth
 from penstock.config.training import Gates
+from penstock.kinds import CLASSIFICATION, Draws, Kind
+from penstock.kinds.kind import Labels
 from penstock.metrics import Interval
-from penstock.training.intervals import auc_difference
 from penstock.worth import ListWorth
 
 Floats = NDArray[np.float64]
@@ -37,9 +38,10 @@ class Verdict:
 class Judged:
     """The holdout rows: outcome, the candidate's score, and the entity, all of one length."""
 
-    label: NDArray[np.int64]
+    label: Labels
     score: Floats
     entity: NDArray[np.object_]
+    kind: Kind = CLASSIFICATION
 
     def __len__(self) -> int:
         return len(self.label)
@@ -70,9 +72,7 @@ def all_passed(verdicts: Sequence[Verdict]) -> bool:
 def _difference(judged: Judged, other: Floats, gates: Gates, seed: int) -> Interval:
     if len(judged) < gates.min_rows:
         return Interval(None, None, None, f"{len(judged)} rows, {gates.min_rows} are needed")
-    return auc_difference(
-        judged.label, judged.score, other, judged.entity, rounds=gates.bootstrap_rounds, confidence=gates.confidence, seed=seed
-    )
+    return judged.kind.advantage(judged.label, judged.score, other, judged.entity, Draws(gates.bootstrap_rounds, gates.confidence, seed))
 
 
 def _numbers(difference: Interval, **more: float) -> dict[str, float]:
@@ -80,30 +80,30 @@ def _numbers(difference: Interval, **more: float) -> dict[str, float]:
     return {name: value for name, value in known.items() if value is not None} | more
 
 
-def _words(difference: Interval, confidence: float) -> str:
-    return f"{difference.value:+.4f} ({confidence:.0%} interval {difference.low:+.4f} to {difference.high:+.4f})"
+def _words(difference: Interval, confidence: float, kind: Kind) -> str:
+    return f"{difference.value:+.4f}{kind.margin_unit} ({confidence:.0%} interval {difference.low:+.4f} to {difference.high:+.4f})"
 
 
 def beats_heuristics(judged: Judged, heuristics: Mapping[str, Floats], gates: Gates, *, seed: int) -> Verdict:
-    """The candidate ranks better than the best heuristic: the lower bound of the AUC difference is above `min_gain`."""
-    gate = "beats_heuristics"
-    aucs = {name: metrics.roc_auc(judged.label, score) for name, score in heuristics.items()}
-    unknown = [f"{name} ({auc.reason})" for name, auc in aucs.items() if auc.value is None]
-    if unknown or not aucs:
+    """The candidate is better than the best heuristic: the lower bound of its margin is above `min_gain`."""
+    gate, kind = "beats_heuristics", judged.kind
+    figures = {name: kind.figure(judged.label, score) for name, score in heuristics.items()}
+    unknown = [f"{name} ({figure.reason})" for name, figure in figures.items() if figure.value is None]
+    if unknown or not figures:
         return Verdict(gate, False, {"min_gain": gates.min_gain}, f"Not known: heuristics {', '.join(unknown) or 'none given'}.")
-    best = max(sorted(aucs), key=lambda name: aucs[name].value or 0.0)
+    best = max(sorted(figures), key=lambda name: kind.ordered(figures[name].value or 0.0))
     difference = _difference(judged, heuristics[best], gates, seed)
     if difference.low is None:
         return Verdict(gate, False, {"min_gain": gates.min_gain}, f"Not known against {best}: {difference.reason}.")
     passed = difference.low > gates.min_gain
-    own = metrics.roc_auc(judged.label, judged.score).value or 0.0
-    numbers = _numbers(difference, auc=own, heuristic_auc=aucs[best].value or 0.0, min_gain=gates.min_gain)
-    words = f"AUC {own:.4f} against {aucs[best].value:.4f} of the best heuristic, {best}: {_words(difference, gates.confidence)}"
+    own, theirs = (figure.value or 0.0 for figure in (kind.figure(judged.label, judged.score), figures[best]))
+    numbers = _numbers(difference, **{kind.primary: own, f"heuristic_{kind.primary}": theirs}, min_gain=gates.min_gain)
+    words = f"{kind.title} {own:.4f} against {theirs:.4f} of the best heuristic, {best}: {_words(difference, gates.confidence, kind)}"
     return Verdict(gate, passed, numbers, f"{words}; the lower bound {'is' if passed else 'is not'} above {gates.min_gain:g}.")
 
 
 def not_worse_than_champion(judged: Judged, champion: Champion | None, gates: Gates, *, seed: int) -> Verdict:
-    """The lower bound of the AUC difference to the champion, on the same rows, is not below minus `max_loss`.
+    """The lower bound of the margin over the champion, on the same rows, is not below minus `max_loss`.
 
     `None` means that it is known that there is no champion; a champion without scores does not pass.
     """
@@ -118,13 +118,13 @@ def not_worse_than_champion(judged: Judged, champion: Champion | None, gates: Ga
     if difference.low is None:
         return Verdict(gate, False, {"max_loss": gates.max_loss}, f"Not known against champion {champion.version}: {difference.reason}.")
     passed = difference.low >= -gates.max_loss
-    words = f"AUC difference to champion {champion.version}: {_words(difference, gates.confidence)}"
+    words = f"{judged.kind.title} difference to champion {champion.version}: {_words(difference, gates.confidence, judged.kind)}"
     verdict = f"the lower bound {'is not' if passed else 'is'} below {-gates.max_loss:g}"
     return Verdict(gate, passed, _numbers(difference, max_loss=gates.max_loss), f"{words}; {verdict}.")
 
 
 def no_segment_loses(judged: Judged, champion: Champion | None, segments: Masks, gates: Gates) -> Verdict:
-    """In no segment of `min_segment_rows` or more is the AUC below the champion's by more than `max_segment_loss`.
+    """In no segment of `min_segment_rows` or more is the candidate worse than the champion by more than `max_segment_loss`.
 
     Smaller segments are named, not judged. A large one that cannot be evaluated does not pass.
     """
@@ -137,12 +137,12 @@ def no_segment_loses(judged: Judged, champion: Champion | None, segments: Masks,
     numbers: dict[str, float] = {"max_segment_loss": gates.max_segment_loss, "segments": float(len(large))}
     lost, unknown = [], []
     for name, mask in large.items():
-        mine = metrics.roc_auc(judged.label[mask], judged.score[mask])
-        theirs = metrics.roc_auc(judged.label[mask], champion.score[mask])
+        mine = judged.kind.figure(judged.label[mask], judged.score[mask])
+        theirs = judged.kind.figure(judged.label[mask], champion.score[mask])
         if mine.value is None or theirs.value is None:
             unknown.append(f"{name} ({mine.reason or theirs.reason})")
             continue
-        numbers[name] = mine.value - theirs.value
+        numbers[name] = judged.kind.margin(mine.value, theirs.value)
         if numbers[name] < -gates.max_segment_loss:
             lost.append(f"{name} ({numbers[name]:+.4f})")
     small = len(segments) - len(large)
@@ -154,19 +154,17 @@ def no_segment_loses(judged: Judged, champion: Champion | None, segments: Masks,
     return Verdict(gate, True, numbers, f"{words}; {small} have fewer than {gates.min_segment_rows} rows and are not judged.")
 
 
-def is_calibrated(judged: Judged, gates: Gates) -> Verdict:
-    """The expected calibration error on the holdout is at most `max_calibration_error`."""
-    gate = "is_calibrated"
-    limit = gates.max_calibration_error
+def is_level(judged: Judged, gates: Gates) -> Verdict:
+    """The scores stand at the right height: `is_calibrated` by the expected calibration error, a regression's `is_unbiased` by its bias."""
+    level = judged.kind.level(judged.label, judged.score, gates)
+    bound = {level.limit_name: level.limit}
     if len(judged) < gates.min_rows:
-        return Verdict(gate, False, {"max_calibration_error": limit}, f"Not known: {len(judged)} rows, {gates.min_rows} are needed.")
-    error = metrics.expected_calibration_error(judged.label, judged.score, gates.calibration_bins)
-    if error.value is None:
-        return Verdict(gate, False, {"max_calibration_error": limit}, f"Not known: {error.reason}.")
-    passed = error.value <= limit
-    numbers = {"calibration_error": error.value, "max_calibration_error": limit}
-    words = f"Expected calibration error {error.value:.4f} over {gates.calibration_bins} groups"
-    return Verdict(gate, passed, numbers, f"{words}, {'within' if passed else 'above'} {limit:g}.")
+        return Verdict(level.gate, False, bound, f"Not known: {len(judged)} rows, {gates.min_rows} are needed.")
+    if level.found.value is None:
+        return Verdict(level.gate, False, bound, f"Not known: {level.found.reason}.")
+    passed = level.found.value <= level.limit
+    words = f"{level.words}, {'within' if passed else 'above'} {level.limit:g}."
+    return Verdict(level.gate, passed, {level.measure: level.found.value} | bound, words)
 
 
 def acting_pays(found: ListWorth, champion: Champion | None, gates: Gates) -> Verdict:

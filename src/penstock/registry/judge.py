@@ -39,14 +39,16 @@ class Evidence:
     kept: NDArray[np.float64]
     deployed: NDArray[np.float64]
     champion: Champion | None
+    centre: float | None = None
+    """What a constant baseline says, as the training kept it."""
 
 
 def verdicts(run: Run, candidate: TrainedRun, found: Evidence) -> tuple[Verdict, ...]:
     """What each gate says of the candidate."""
     config, seed = run.pipeline.training.gates, run.pipeline.training.seed
     rows, listed = found.rows, acting(run, found)
-    judged = Judged(rows.label, found.deployed, rows.entity)
-    heuristics = evaluate.baseline_scores(rows, run.pipeline.training.baselines)
+    judged = Judged(rows.label, found.deployed, rows.entity, rows.kind)
+    heuristics = evaluate.baseline_scores(rows, run.pipeline.training.baselines, found.centre)
     segments = evaluate.segments_of(rows.frame, run.pipeline.training.segments)
     checks = [Check(check["name"], check.get("passed")) for check in json.loads(run.services.models().read_text(candidate.run_id, CHECKS))]
     return (
@@ -55,7 +57,7 @@ def verdicts(run: Run, candidate: TrainedRun, found: Evidence) -> tuple[Verdict,
         gates.beats_heuristics(judged, heuristics, config, seed=seed),
         gates.not_worse_than_champion(judged, found.champion, config, seed=seed),
         gates.no_segment_loses(judged, found.champion, segments, config),
-        gates.is_calibrated(judged, config),
+        gates.is_level(judged, config),
         *([gates.acting_pays(listed, found.champion, config)] if listed else []),
     )
 
@@ -84,18 +86,20 @@ def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidenc
     frame = scored(holdout, holdout, models.local_model(candidate), "__candidate")
     production = models.production(run.pipeline.name)
     own = None if production is None else _champion_rows(run, production, judged_on, holdout, record.holdout_days)
-    if production is not None and own is not None:
-        frame = scored(frame, own, models.local_model(production), "__champion")
-    rows = labelled_rows(frame.toArrow().to_pandas(), key=run.pipeline.features.entity)
+    reigning = None if production is None or own is None else models.local_model(production)
+    unlike = "" if reigning is None or reigning.kind == run.kind else f"it is a {reigning.kind.name}, the candidate a {run.kind.name}"
+    if reigning is not None and own is not None and not unlike:
+        frame = scored(frame, own, reigning, "__champion")
+    rows = labelled_rows(frame.toArrow().to_pandas(), key=run.pipeline.features.entity, kind=run.kind)
     kept = np.asarray(json.loads(models.read_text(candidate.run_id, dataset.SCORES)), dtype=np.float64)
     if dataset.rows_digest(rows.frame["as_of"].tolist(), rows.entity.tolist()) != record.rows_digest:
         kept = np.empty(0)  # other rows than those judged in training: deployability is then not known
     champion = None
     if production is not None:
         unknown = f"the rows of the features that it was trained on ({production.tags.get(versions.TAG, 'no tag')}) are not known here"
-        score = None if own is None else rows.frame["__champion"].to_numpy(dtype=np.float64)
-        champion = Champion(str(production.version), score, "" if own is not None else unknown)
-    return Evidence(rows, kept, rows.frame["__candidate"].to_numpy(dtype=np.float64), champion)
+        score = rows.frame["__champion"].to_numpy(dtype=np.float64) if "__champion" in rows.frame.columns else None
+        champion = Champion(str(production.version), score, "" if score is not None else unlike or unknown)
+    return Evidence(rows, kept, rows.frame["__candidate"].to_numpy(dtype=np.float64), champion, record.centre)
 
 
 def _champion_rows(run: Run, production: Version, judged_on: ViewVersion, holdout: DataFrame, days: Sequence[date]) -> DataFrame | None:
@@ -121,7 +125,7 @@ def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout:
         pipeline=pipeline.name,
         question=pipeline.purpose.question,
         owner=pipeline.purpose.owner,
-        positive=pipeline.label.positive,
+        score_is=run.kind.score_is.format(pipeline.label.positive),
         as_of=str(record.as_of),
         training_id=candidate.training_id,
         run_id=candidate.run_id,
@@ -134,7 +138,7 @@ def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout:
         tables=[InputTable(feature_table.name, record.features), InputTable(f"labels_{pipeline.name}", record.labels)],
         trained_on=f"{record.train_rows} rows of {len(record.train_days)} cohorts, {record.train_days[0]} to {record.train_days[-1]}",
         judged_on=f"{record.holdout_rows} rows of {len(record.holdout_days)} cohorts, {record.holdout_days[0]} to {record.holdout_days[-1]}",
-        overall=evaluate.evaluate(holdout.rows.label, holdout.deployed),
+        overall=evaluate.evaluate(holdout.rows.label, holdout.deployed, kind=run.kind),
         segments=evaluate.by_segment(holdout.rows, holdout.deployed, pipeline.training.segments),
         verdicts=found,
         notes=record.notes,

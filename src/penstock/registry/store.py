@@ -59,7 +59,7 @@ class ModelStore(TrainingRuns):
         folder = self.store.folder / "cache" / source.digest
         if not folder.is_dir():
             self._download(source, folder)
-        return LocalModel(folder, source.digest, read_inputs(folder, source.digest))
+        return LocalModel(folder, source.digest, *read_inputs(folder, source.digest))
 
     def _download(self, source: TrainedRun | Version, folder: Path) -> None:
         uri = source.model_uri if isinstance(source, TrainedRun) else source.uri

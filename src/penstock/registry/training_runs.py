@@ -39,7 +39,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from penstock.errors import FailedError, ServiceError
 from penstock.training.artefact import TRUSTED_TYPES, load, model_digest, require_known_types, write_inputs
-from penstock.training.inputs import Inputs
 from penstock.training.records import CANDIDATE, TRAINING_ID, InputTable, Store, TrainedRun, TrainingFacts, TrialFacts
 
 PIPELINE, DIGEST, _MODEL_ID = "penstock.pipeline", "penstock.model_digest", "penstock.model_id"
@@ -213,11 +212,11 @@ class TrainingRuns:
                 mlflow_model=Model(artifact_path=logged.artifact_location, run_id=run_id, model_id=logged.model_id),
                 serialization_format=mlflow.sklearn.SERIALIZATION_FORMAT_SKOPS,
                 skops_trusted_types=sorted(TRUSTED_TYPES),
-                signature=_signature(facts.inputs),
+                signature=_signature(facts),
                 pip_requirements=_requirements(facts),
-                pyfunc_predict_fn="predict_proba",
+                pyfunc_predict_fn=facts.kind.predicts,
             )
-            write_inputs(folder, facts.inputs, facts.explanation)
+            write_inputs(folder, facts.inputs, facts.explanation, facts.kind)
             digest = model_digest(folder)
             load(folder, digest)  # what cannot be opened later must not be logged now
             self._client.log_model_artifacts(logged.model_id, str(folder))
@@ -287,7 +286,8 @@ def _dataset(table: InputTable) -> DatasetInput:
     return DatasetInput(Dataset(table.name, digest, "delta_table", source), [InputTag("mlflow.data.context", table.role)])
 
 
-def _signature(inputs: Inputs) -> ModelSignature:
+def _signature(facts: TrainingFacts) -> ModelSignature:
+    inputs = facts.inputs
     columns: list[ColSpec | TensorSpec] = [ColSpec("double", name, required=False) for name in inputs.numeric]
     columns += [ColSpec("string", name, required=False) for name in inputs.categorical]
-    return ModelSignature(inputs=Schema(columns), outputs=Schema([TensorSpec(np.dtype(np.float64), (-1, 2))]))
+    return ModelSignature(inputs=Schema(columns), outputs=Schema([TensorSpec(np.dtype(np.float64), facts.kind.outputs)]))

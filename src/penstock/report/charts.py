@@ -18,7 +18,7 @@ _SIZES = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 def weekly(data: ReportData) -> tuple[Chart, ...]:
     """The charts of the section Weeks, in reading order; with nothing to draw they say so."""
-    told = (_auc(data), _rates(data), _brier(data), _drift(data), _landed(data), _scored(data))
+    told = (*(chart(data) for chart in _OF_KIND[data.kind]), _drift(data), _landed(data), _scored(data))
     return told if data.kpi is None else (*told, _profit(data, data.kpi))
 
 
@@ -56,6 +56,33 @@ def _rates(data: ReportData) -> Chart:
     observed = Series(Key("s2", "observed"), tuple(finite(c.observed_rate) for c in data.cohorts))
     predicted = Series(Key("s1", "predicted"), tuple(finite(c.predicted_rate) for c in data.cohorts))
     return lines(story, (observed, predicted), Backdrop(_cohorts(data)))
+
+
+def _mae(data: ReportData) -> Chart:
+    story = Story("mae", "MAE of matured weeks, 95 % interval", "Realised MAE", "week", _NOT_MATURED, figures.value, thousands)
+    realised = Series(Key("s1", "realised"), tuple(finite(c.metrics.mae) for c in data.cohorts))
+    bounds = tuple((c.mae_low, c.mae_high) for c in data.cohorts)
+    return lines(story, (realised, _at_training(data, lambda metrics: metrics.mae)), Backdrop(_cohorts(data), bounds, from_zero=True))
+
+
+def _bias(data: ReportData) -> Chart:
+    story = Story("bias", "Bias: mean of predicted less observed", "Realised bias", "week", _NOT_MATURED, figures.value, thousands)
+    realised = Series(Key("s1", "realised"), tuple(finite(c.metrics.bias) for c in data.cohorts))
+    return lines(story, (realised, _at_training(data, lambda metrics: metrics.bias)), Backdrop(_cohorts(data)))
+
+
+def _means(data: ReportData) -> Chart:
+    title = f"Observed and predicted mean of {data.outcome}"
+    story = Story("means", title, f"Observed mean of {data.outcome}", "week", _NOT_MATURED, figures.value, thousands)
+    observed = Series(Key("s2", "observed"), tuple(finite(c.observed_rate) for c in data.cohorts))
+    predicted = Series(Key("s1", "predicted"), tuple(finite(c.predicted_rate) for c in data.cohorts))
+    return lines(story, (observed, predicted), Backdrop(_cohorts(data)))
+
+
+_OF_KIND: dict[str, tuple[Callable[[ReportData], Chart], ...]] = {
+    "classification": (_auc, _rates, _brier),
+    "regression": (_mae, _means, _bias),
+}
 
 
 def _drift(data: ReportData) -> Chart:

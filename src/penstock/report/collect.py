@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from penstock import clock, wiring
+from penstock import clock, kinds, wiring
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.landing.freshness import landed_days
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from penstock.config.purpose import Stakes
     from penstock.wiring import House
 
-_MEASURES = ("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted")
+_MEASURES = (
+    *("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted"),
+    *("mae", "mae_low", "mae_high", "rmse", "r2", "bias"),
+)
 _UNSAID = "unknown"
 """What `penstock init` writes for a decision that nobody has named yet."""
 _INSTANTS = ("finished_at", "decided_at")
@@ -49,7 +52,9 @@ def report(found: Gathered) -> ReportData:
         pipeline=pipeline.name,
         purpose=" ".join(text for text in (pipeline.purpose.question, pipeline.purpose.decision) if text and text != _UNSAID),
         as_of=as_of,
+        kind=pipeline.kind,
         outcome=outcome,
+        importance_unit=kinds.of(pipeline.kind).shuffled,
         generated_note=f"{outcome.capitalize()} means: {pipeline.label.positive}. Read from the lake's tables by version {found.code_version}.",
         production=evidence.production(found),
         now=_now(found, as_of),

@@ -24,7 +24,10 @@ def known(value: float | None) -> bool:
 
 @dataclass(frozen=True)
 class Metrics:
-    """How good scores were against outcomes: on a holdout, or on a cohort after its labels matured."""
+    """How good scores were against outcomes: on a holdout, or on a cohort after its labels matured.
+
+    Each kind of prediction has its own; those of the other are not known. Errors are in the label's unit.
+    """
 
     rows: int | None = None
     auc: float | None = None
@@ -32,6 +35,10 @@ class Metrics:
     brier: float | None = None
     ece: float | None = None
     lift: float | None = None
+    mae: float | None = None
+    rmse: float | None = None
+    r2: float | None = None
+    bias: float | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,10 @@ class Now:
 
 @dataclass(frozen=True)
 class Cohort:
-    """One `as_of` whose labels are all known: the scores given then, by `model_version`, judged by what came."""
+    """One `as_of` whose labels are all known: the scores given then, by `model_version`, judged by what came.
+
+    The rates are means where the label is a number.
+    """
 
     as_of: date
     metrics: Metrics = Metrics()
@@ -135,6 +145,8 @@ class Cohort:
     auc_high: float | None = None
     observed_rate: float | None = None
     predicted_rate: float | None = None
+    mae_low: float | None = None
+    mae_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -194,7 +206,7 @@ class Importance:
 
 @dataclass(frozen=True)
 class CalibrationPoint:
-    """One group of holdout rows of similar score: mean score and share of ones."""
+    """One group of holdout rows of similar score: mean score and share of ones, or mean label."""
 
     predicted: float
     observed: float
@@ -211,7 +223,7 @@ class GainPoint:
 
 @dataclass(frozen=True)
 class Contended:
-    """A candidate, the champion or a heuristic on a training's holdout rows; `low` and `high` bound the AUC. `profit` is a list's.
+    """A candidate, the champion or a heuristic on a training's holdout rows; `low` and `high` bound the primary measure. `profit` is a list's.
 
     `kib` is the size on disk, `micros` the microseconds to score a row on the machine that trained; a heuristic has neither.
     """
@@ -226,9 +238,13 @@ class Contended:
     brier: float | None = None
     profit: float | None = None
     weakest_segment: str = ""
-    weakest_auc: float | None = None
+    weakest_figure: float | None = None
     kib: float | None = None
     micros: float | None = None
+    mae: float | None = None
+    rmse: float | None = None
+    r2: float | None = None
+    bias: float | None = None
 
 
 @dataclass(frozen=True)
@@ -241,7 +257,7 @@ class ModelRow:
     training_rows: int | None = None
     holdout: Metrics = Metrics()
     best_heuristic: str | None = None
-    best_heuristic_auc: float | None = None
+    best_heuristic_figure: float | None = None
     gates: tuple[Verdict, ...] = ()
     importances: tuple[Importance, ...] = ()
     calibration: tuple[CalibrationPoint, ...] = ()
@@ -299,6 +315,8 @@ class ReportData:
     """Every published list in the order of its `as_of`; none where the purpose names no amounts."""
     deliveries: str = "file"
     """What a source delivers, one at a time: files, or days of files whose rows tell their own."""
+    kind: str = "classification"
+    """What is predicted, which says what measures there are."""
 
     @property
     def newest_list(self) -> ListProfit | None:

@@ -6,7 +6,9 @@ import json
 from collections.abc import Mapping
 from datetime import date, timedelta
 
+from penstock import kinds
 from penstock.config.purpose import Stakes
+from penstock.kinds import Kind
 from penstock.lake.contract import Contract, missing_days
 from penstock.report.data import (
     Acting,
@@ -29,7 +31,6 @@ from penstock.report.shape import MOVES, faults
 from penstock.training.compare import PROFIT, Contender, Figure
 from penstock.training.records import Version
 
-_BASELINE = ("baseline.", ".auc")
 _TREATED = {True: "treated", False: "not treated", None: "with treatment not known"}
 
 
@@ -92,7 +93,8 @@ def models(found: Gathered) -> tuple[ModelRow, ...]:
 
 def _model(found: Gathered, training: Training, version: Version | None, gate: Row | None) -> ModelRow:
     record, numbers = training.record, training.run.metrics
-    best = _best_heuristic(numbers)
+    kind = kinds.of(found.pipeline.kind)
+    best = _best_heuristic(numbers, kind)
     return ModelRow(
         version=str(version.version) if version else f"candidate of {record.as_of}",
         standing=_standing(found.models.production, version, gate),
@@ -100,34 +102,38 @@ def _model(found: Gathered, training: Training, version: Version | None, gate: R
         training_rows=record.train_rows,
         holdout=_holdout(numbers),
         best_heuristic=best[0].replace("_", " ") if best else None,
-        best_heuristic_auc=best[1] if best else None,
+        best_heuristic_figure=best[1] if best else None,
         gates=_verdicts(gate),
         importances=tuple(Importance(name, value) for name, value in record.importances.items()),
         calibration=tuple(CalibrationPoint(*point) for point in record.calibration),
         gain=tuple(GainPoint(*point) for point in record.gain),
         acting=_acting(training, found.pipeline.stakes),
-        contenders=tuple(map(_contended, training.contenders)),
+        contenders=tuple(_contended(one, kind) for one in training.contenders),
         approved_by=_approved_by(found.decisions, version),
     )
 
 
-def _contended(one: Contender) -> Contended:
+def _contended(one: Contender, kind: Kind) -> Contended:
     def value(name: str) -> float | None:
         return one.figures[name].value if name in one.figures else None
 
-    auc = one.figures.get("auc", Figure(None))
+    primary = one.figures.get(kind.primary, Figure(None))
     return Contended(
         name=one.name.replace("_", " "),
         kind=one.kind,
         chosen=one.chosen,
-        auc=auc.value,
-        low=auc.low,
-        high=auc.high,
+        auc=value("auc"),
+        low=primary.low,
+        high=primary.high,
         average_precision=value("average_precision"),
         brier=value("brier"),
+        mae=value("mae"),
+        rmse=value("rmse"),
+        r2=value("r2"),
+        bias=value("bias"),
         profit=value(PROFIT),
         weakest_segment=one.weakest_segment,
-        weakest_auc=one.weakest_auc,
+        weakest_figure=one.weakest_figure,
         kib=one.cost.size_bytes / 1024 if one.cost else None,
         micros=one.cost.row_micros if one.cost else None,
     )
@@ -163,13 +169,17 @@ def _holdout(numbers: Mapping[str, float]) -> Metrics:
         brier=numbers.get("holdout.brier"),
         ece=numbers.get("holdout.calibration_error"),
         lift=numbers.get("holdout.lift_10"),
+        mae=numbers.get("holdout.mae"),
+        rmse=numbers.get("holdout.rmse"),
+        r2=numbers.get("holdout.r2"),
+        bias=numbers.get("holdout.bias"),
     )
 
 
-def _best_heuristic(numbers: Mapping[str, float]) -> tuple[str, float] | None:
-    start, end = _BASELINE
+def _best_heuristic(numbers: Mapping[str, float], kind: Kind) -> tuple[str, float] | None:
+    start, end = "baseline.", f".{kind.primary}"
     found = {name[len(start) : -len(end)]: value for name, value in numbers.items() if name.startswith(start) and name.endswith(end)}
-    return max(sorted(found.items()), key=lambda item: item[1], default=None)
+    return max(sorted(found.items()), key=lambda item: kind.ordered(item[1]), default=None)
 
 
 def _verdicts(gate: Row | None) -> tuple[Verdict, ...]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime
 
 from penstock import worth
-from penstock.report.data import Cohort, Contended, known
+from penstock.report.data import known
 
 UNKNOWN = "–"
+_SIZES = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e5, 1e3, "k"))
+"""From which size on a number is written in units of which, with their letter."""
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -19,6 +21,16 @@ def count(value: float | None) -> str:
 def metric(value: float | None) -> str:
     """Three decimals: `0.748`."""
     return f"{value:.3f}" if value is not None and known(value) else UNKNOWN
+
+
+def value(value: float | None) -> str:
+    """A number of any size in at most seven letters: `0.4321`, `43.21`, `12,345`, `123.5k`, `1.235M`."""
+    if value is None or not known(value):
+        return UNKNOWN
+    for least, unit, letter in _SIZES:
+        if abs(value) >= least:
+            return f"{value / unit:.4g}{letter}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def share(value: float | None) -> str:
@@ -71,11 +83,6 @@ def short_month(value: date) -> str:
     return f"{_MONTHS[value.month - 1]} {value.year % 100:02d}"
 
 
-def auc_bounds(one: Contended) -> str:
-    """The interval of a contender's AUC: `0.738 to 0.777`."""
-    return f"{metric(one.low)} to {metric(one.high)}" if known(one.low) and known(one.high) else UNKNOWN
-
-
 def whole(value: float | None) -> str:
     """A number without decimals: `1,548`."""
     return f"{value:,.0f}" if value is not None and known(value) else UNKNOWN
@@ -84,10 +91,3 @@ def whole(value: float | None) -> str:
 def tenths(value: float | None) -> str:
     """A number with one decimal: `4.3`."""
     return f"{value:,.1f}" if value is not None and known(value) else UNKNOWN
-
-
-def interval(cohort: Cohort) -> str:
-    """The AUC's confidence bounds: `0.701 to 0.752`."""
-    if not (known(cohort.auc_low) and known(cohort.auc_high)):
-        return UNKNOWN
-    return f"{metric(cohort.auc_low)} to {metric(cohort.auc_high)}"

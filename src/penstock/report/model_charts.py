@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from penstock.report import figures, svg
 from penstock.report.charts import thousands
-from penstock.report.data import Acting, ModelRow, known
+from penstock.report.data import Acting, ModelRow, ReportData, known
 from penstock.report.plots import REFERENCE, Chart, Key, Row
 
 MOST_IMPORTANT = 10
@@ -19,14 +19,47 @@ _MOST_DOTS = 24
 _SQUARE = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def of_model(model: ModelRow, place: int, outcome: str, unit: str) -> tuple[Chart, ...]:
-    """The charts of one version; `place` makes their names unique in the page, `unit` is that of the importances."""
-    told = (
-        _calibration(model, f"calibration-{place}", outcome),
-        _gain(model, f"gain-{place}", outcome),
-        _importances(model, f"importances-{place}", unit),
-    )
+def of_model(model: ModelRow, place: int, data: ReportData) -> tuple[Chart, ...]:
+    """The charts of one version; `place` makes their names unique in the page, `data` says what is predicted."""
+    own = _OF_KIND[data.kind](model, place, data.outcome)
+    told = (*own, _importances(model, f"importances-{place}", data.importance_unit))
     return told if model.acting is None else (*told, _profit(model.acting, f"profit-{place}"))
+
+
+def _of_classes(model: ModelRow, place: int, outcome: str) -> tuple[Chart, ...]:
+    return _calibration(model, f"calibration-{place}", outcome), _gain(model, f"gain-{place}", outcome)
+
+
+def _of_values(model: ModelRow, place: int, outcome: str) -> tuple[Chart, ...]:
+    return (_values(model, f"values-{place}", outcome),)
+
+
+_OF_KIND = {"classification": _of_classes, "regression": _of_values}
+
+
+def _values(model: ModelRow, name: str, outcome: str) -> Chart:
+    """Mean label by mean score of groups of holdout rows, in the label's unit."""
+    points = [p for p in model.calibration if known(p.predicted) and known(p.observed)]
+    columns = ("predicted", "observed", "rows")
+    rows = tuple((figures.value(p.predicted), figures.value(p.observed), figures.count(p.rows)) for p in points)
+    title = f"Observed by predicted {outcome}"
+    if not points:
+        return Chart(name, title, _UNKNOWN, svg.drawing(name, title, _UNKNOWN, [svg.nothing(_UNKNOWN)]), (), columns, rows)
+    told = (
+        f"Holdout rows in {len(points)} groups by predicted {outcome}, against the observed mean; MAE {figures.value(model.holdout.mae)}."
+    )
+    ends = [value for p in points for value in (p.predicted, p.observed)]
+    steps = svg.ticks(min(0.0, *ends), max(ends))
+    x, y = svg.Scale(steps[0], steps[-1], svg.LEFT, svg.RIGHT - 12), svg.Scale(steps[0], steps[-1], svg.BOTTOM, svg.TOP)
+    words = tuple(f"{p} predicted, {o} observed, {r} rows" for p, o, r in rows)
+    parts = [
+        svg.y_axis(y, steps, thousands(steps)),
+        svg.x_axis([x(v) for v in steps], thousands(steps)),
+        svg.line([(x(steps[0]), y(steps[0])), (x(steps[-1]), y(steps[-1]))], REFERENCE),
+        svg.line([(x(p.predicted), y(p.observed)) for p in points], "s1", dots=words if len(points) <= _MOST_DOTS else ()),
+    ]
+    keys = (Key("s1", "observed"), Key(REFERENCE, "perfect"))
+    return Chart(name, title, told, svg.drawing(name, title, told, parts), keys, columns, rows)
 
 
 def _calibration(model: ModelRow, name: str, outcome: str) -> Chart:

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from penstock.report import figures
+from penstock.report import figures, measures
 from penstock.report.charts import weekly
 from penstock.report.data import ModelRow, ReportData
 from penstock.report.model_charts import of_model
@@ -33,8 +33,6 @@ _FILTERS: dict[str, Callable[[Any], str]] = {
     "day": figures.day,
     "instant": figures.instant,
     "word": figures.word,
-    "interval": figures.interval,
-    "auc_bounds": figures.auc_bounds,
     "whole": figures.whole,
     "tenths": figures.tenths,
     "cell": str,
@@ -50,6 +48,7 @@ def render(data: ReportData) -> str:
         style=Markup(style),  # noqa: S704 - our own package file, not data
         policy=policy(style),
         meaning=MEANING,
+        shown=measures.of(data.kind),
         week_charts=weekly(data),
         models=_models(data),
     )
@@ -57,7 +56,7 @@ def render(data: ReportData) -> str:
 
 def _models(data: ReportData) -> list[tuple[ModelRow, tuple[Chart, ...]]]:
     """Each version with its charts, the newest first."""
-    pairs = [(model, of_model(model, place, data.outcome, data.importance_unit)) for place, model in enumerate(data.models, start=1)]
+    pairs = [(model, of_model(model, place, data)) for place, model in enumerate(data.models, start=1)]
     return pairs[::-1]
 
 
@@ -74,6 +73,10 @@ def templates() -> Environment:
         loader=PackageLoader("penstock.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters.update({name: _dashed(show) for name, show in _FILTERS.items()})
+    environment.filters["shown"] = lambda holder, column: _dashed(column.of)(holder)
+    environment.filters["figure"] = lambda value, shown: _dashed(shown.primary.write)(value)
+    environment.filters["bounds"] = lambda cohort, shown: _dashed(shown.bounds)(cohort)
+    environment.filters["between"] = lambda one, shown: _dashed(lambda it: shown.between(it.low, it.high))(one)
     return environment
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from penstock.report import figures
+from penstock.report import figures, measures
 from penstock.report.data import KEEP, Cohort, ReportData, WeekRow
+from penstock.report.measures import Shown
 
 WIDTH = 120
 
@@ -20,18 +22,19 @@ class _Column:
     left: bool = False
 
 
-_COLUMNS = (
+_BEFORE = (
     _Column("as of", 10, left=True),
     _Column("landed", 9),
     _Column("quarantined", 11),
     _Column("scored", 9),
     _Column("published", 9),
     _Column("matured", 9),
-    _Column("AUC", 5),
-    _Column("Brier", 5),
-    _Column("drift (PSI)", 19, left=True),
-    _Column("decision", 14, left=True),
 )
+_DECISION = _Column("decision", 14, left=True)
+_BOTH = 29
+"""The two measures and the drift share so many letters, whatever the kind."""
+_OF_KIND = {"classification": 5, "regression": 7}
+"""Width of a measure's column."""
 _GAP = "  "
 
 
@@ -39,16 +42,20 @@ def week_table(data: ReportData) -> str:
     """The table, then the reasons of every decision other than to keep the model; ends with a newline."""
     if not data.weeks:
         return f"{_clean(data.pipeline)}: no weekly run yet.\n"
-    lines = [_line(tuple(column.head for column in _COLUMNS)), _line(tuple("-" * column.width for column in _COLUMNS))]
+    week_measures = measures.of(data.kind).week
+    width = _OF_KIND[data.kind]
+    drift = _Column("drift (PSI)", _BOTH - len(week_measures) * width, left=True)
+    columns = (*_BEFORE, *(_Column(one.head, width) for one in week_measures), drift, _DECISION)
+    lines = [_line(tuple(column.head for column in columns), columns), _line(tuple("-" * column.width for column in columns), columns)]
     for week in data.weeks:
-        lines.extend(_line(cells) for cells in _rows(week))
+        lines.extend(_line(cells, columns) for cells in _rows(week, week_measures, drift.width))
     reasons = [line for week in data.weeks for line in _reasons(week)]
     if reasons:
         lines += ["", *reasons]
     return "\n".join([*lines, "", f"{figures.UNKNOWN} not known yet", ""])
 
 
-def _rows(week: WeekRow) -> list[tuple[str, ...]]:
+def _rows(week: WeekRow, shown: Sequence[Shown], drift: int) -> list[tuple[str, ...]]:
     """The week's line, and a line of its own for each further cohort that matured in the same run."""
     first, *further = week.matured or (None,)
     head = (
@@ -58,28 +65,27 @@ def _rows(week: WeekRow) -> list[tuple[str, ...]]:
         figures.count(week.scored),
         figures.count(week.published),
     )
-    tail = (_drift(week), figures.word(week.decision))
-    return [head + _outcome(first) + tail, *(("",) * len(head) + _outcome(cohort) + ("", "") for cohort in further)]
+    tail = (_drift(week, drift), figures.word(week.decision))
+    return [head + _outcome(first, shown) + tail, *(("",) * len(head) + _outcome(cohort, shown) + ("", "") for cohort in further)]
 
 
-def _outcome(cohort: Cohort | None) -> tuple[str, str, str]:
-    if cohort is None:
-        return (figures.UNKNOWN,) * 3
-    return figures.count(cohort.metrics.rows), figures.metric(cohort.metrics.auc), figures.metric(cohort.metrics.brier)
+def _outcome(cohort: Cohort | None, shown: Sequence[Shown]) -> tuple[str, ...]:
+    metrics = None if cohort is None else cohort.metrics
+    return (figures.count(metrics.rows if metrics else None), *(one.of(metrics) for one in shown))
 
 
-def _drift(week: WeekRow) -> str:
+def _drift(week: WeekRow, width: int) -> str:
     """Feature and PSI; a long name is cut so that the number always stays."""
     worst = week.worst_drift
     if worst is None:
         return figures.UNKNOWN
     number = figures.ratio(worst.psi)
-    return f"{_cut(_clean(worst.feature), _COLUMNS[-2].width - len(number) - 1)} {number}"
+    return f"{_cut(_clean(worst.feature), width - len(number) - 1)} {number}"
 
 
-def _line(cells: tuple[str, ...]) -> str:
+def _line(cells: tuple[str, ...], columns: Sequence[_Column]) -> str:
     padded = []
-    for column, cell in zip(_COLUMNS, cells, strict=True):
+    for column, cell in zip(columns, cells, strict=True):
         text = _cut(_clean(cell), column.width)
         padded.append(text.ljust(column.width) if column.left else text.rjust(column.width))
     return _GAP.join(padded).rstrip()

@@ -46,10 +46,10 @@ class Scorer:
     """With it come `reasons` (lists of text, null where `TOLD` is not true); the batches then hold `TOLD` and the wording's columns."""
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """Each batch's `keep` columns and `score` (float64, P(label = 1)), in the batch's order of rows, and `reasons` if asked for.
+        """Each batch's `keep` columns and `score` (float64, P(label = 1) or the value), in the batch's order of rows, and `reasons` if asked for.
 
         Raises RefusedError for an artefact of another digest, DataError for infinite features, FailedError for a score
-        that is no probability.
+        that is no probability (or no finite number, by a regressor).
         """
         loaded = self._model()
         buffer = np.empty((0, 0), dtype=np.float64)
@@ -79,7 +79,7 @@ def scorer(folder: str | Callable[[], str], digest: str, keep: Sequence[str], wo
 
 
 def score_batch(loaded: Loaded, batch: pa.RecordBatch, buffer: NDArray[np.float64]) -> NDArray[np.float64]:
-    """P(label = 1) of each row, by way of `buffer` (at least as many rows, one column a numeric input). An empty batch gives none."""
+    """The score of each row, by way of `buffer` (at least as many rows, one column a numeric input). An empty batch gives none."""
     return scored(loaded, batch, buffer)[1]
 
 
@@ -97,13 +97,11 @@ def _scored(loaded: Loaded, batch: pa.RecordBatch, buffer: NDArray[np.float64]) 
         return None, np.empty(0, dtype=np.float64)
     frame = from_arrow(batch, loaded.inputs, buffer)
     matrix = None if loaded.parts is None else np.asarray(loaded.parts.transform(frame), dtype=np.float64)
-    both = loaded.model.predict_proba(frame) if loaded.parts is None else loaded.parts.head.predict_proba(matrix)
-    score = np.asarray(both[:, 1], dtype=np.float64)
-    wrong = int((~((score >= 0) & (score <= 1))).sum())
-    if wrong:
-        raise FailedError(
-            "scores", got=f"{wrong} of {score.size} that are no probability", expected="numbers from 0 to 1", left="Nothing was written."
-        )
+    taken = (loaded.model, frame) if loaded.parts is None else (loaded.parts.head, matrix)
+    score = loaded.kind.scores(*taken)
+    fault = loaded.kind.score_fault(score)
+    if fault:
+        raise FailedError("scores", got=fault[0], expected=fault[1], left="Nothing was written.")
     return matrix, score
 
 
@@ -117,7 +115,7 @@ def reasons_of(loaded: Loaded, wording: Wording, batch: pa.RecordBatch, matrix: 
     contributions = loaded.explanation.contributions(matrix[row], len(inputs))
     values = {name: _values(batch.column(name))[row] for name in wording.columns()}
     told: list[list[str] | None] = [None] * batch.num_rows
-    for at, texts in zip(row.tolist(), wording.sentences(inputs, contributions, values), strict=True):
+    for at, texts in zip(row.tolist(), wording.sentences(inputs, contributions, values, loaded.explanation.least), strict=True):
         told[at] = texts
     return pa.array(told, kind)
 

@@ -14,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.config.reasons import ColumnWords, Subject, Template
+from penstock.training.contributions import LEAST
 
 TOP = 3
-LEAST = 0.01
-"""In log-odds: what raises a probability by less than a quarter of a percentage point is no reason."""
 _LONGEST_TEXT = 40
 
 Floats = NDArray[np.float64]
@@ -44,10 +43,11 @@ class Wording:
         """Every sentence that can be said, as its parts around the values."""
         return tuple(dict.fromkeys(t.literals for s in self.subjects for own in s.own for t in own.templates))
 
-    def sentences(self, inputs: Sequence[str], contributions: Floats, values: Values) -> list[list[str]]:
+    def sentences(self, inputs: Sequence[str], contributions: Floats, values: Values, least: float = LEAST) -> list[list[str]]:
         """For each row at most `TOP` sentences, the weightiest first; none where nothing raises the score.
 
-        Parameters: `contributions` is inputs x rows, positive for what raises the score; `values` have one entry a row.
+        Parameters: `contributions` is inputs x rows, positive for what raises the score; `values` have one entry a row;
+        what raises it by less than `least` is left out.
         """
         told = self.of(inputs).subjects
         rows = contributions.shape[1]
@@ -55,7 +55,7 @@ class Wording:
             return [[] for _ in range(rows)]
         place = {name: at for at, name in enumerate(inputs)}
         weight = np.stack([contributions[[place[c] for c in s.counted if c in place]].sum(axis=0) for s in told], axis=1)
-        chosen = _heaviest(weight)
+        chosen = _heaviest(weight, least)
         said = np.full((rows, TOP), None, dtype=object)
         for at, subject in enumerate(told):
             row, rank = np.nonzero(chosen == at)
@@ -64,13 +64,13 @@ class Wording:
         return [[text for text in texts if text is not None] for texts in said.tolist()]
 
 
-def _heaviest(weight: Floats) -> NDArray[np.intp]:
-    """Rows x TOP: the columns of the largest weights, the first of equals first; -1 for those under `LEAST`."""
+def _heaviest(weight: Floats, least: float) -> NDArray[np.intp]:
+    """Rows x TOP: the columns of the largest weights, the first of equals first; -1 for those under `least`."""
     left, every = weight.copy(), np.arange(len(weight))
     chosen = np.full((len(weight), TOP), -1)
     for rank in range(min(TOP, weight.shape[1])):
         best = left.argmax(axis=1)
-        chosen[:, rank] = np.where(left[every, best] >= LEAST, best, -1)
+        chosen[:, rank] = np.where(left[every, best] >= least, best, -1)
         left[every, best] = -np.inf
     return chosen
 

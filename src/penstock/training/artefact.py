@@ -15,7 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from penstock import kinds
 from penstock.errors import RefusedError
+from penstock.kinds import CLASSIFICATION, Kind
 from penstock.training.contributions import UNEXPLAINED, Explanation, from_json
 from penstock.training.inputs import Inputs
 from penstock.training.parts import Parts, parts_of
@@ -33,14 +35,17 @@ TRUSTED_TYPES = frozenset(
         "collections.OrderedDict",
         "lightgbm.basic.Booster",
         "lightgbm.sklearn.LGBMClassifier",
+        "lightgbm.sklearn.LGBMRegressor",
         "numpy.dtype",
         "sklearn.calibration._CalibratedClassifier",
         "sklearn.calibration._SigmoidCalibration",
         "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
         "sklearn.feature_selection._univariate_selection.f_classif",
+        "sklearn.feature_selection._univariate_selection.f_regression",
         "sklearn.tree._tree.Tree",
         "xgboost.core.Booster",
         "xgboost.sklearn.XGBClassifier",
+        "xgboost.sklearn.XGBRegressor",
     }
 )
 """Types, beyond those that skops trusts by itself, which the models made by `penstock.training.model` consist of.
@@ -58,6 +63,7 @@ class Loaded:
     inputs: Inputs
     digest: str
     explanation: Explanation = UNEXPLAINED
+    kind: Kind = CLASSIFICATION
 
     @cached_property
     def parts(self) -> Parts | None:
@@ -96,9 +102,9 @@ def model_digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-def write_inputs(folder: Path, inputs: Inputs, explanation: Explanation = UNEXPLAINED) -> None:
-    """Put beside the model its columns, in its order, and what its reasons are made from or why there are none."""
-    text = json.dumps({"numeric": list(inputs.numeric), "categorical": list(inputs.categorical)}, indent=1)
+def write_inputs(folder: Path, inputs: Inputs, explanation: Explanation = UNEXPLAINED, kind: Kind = CLASSIFICATION) -> None:
+    """Put beside the model its columns, in its order, what it predicts, and what its reasons are made from or why there are none."""
+    text = json.dumps({"numeric": list(inputs.numeric), "categorical": list(inputs.categorical), "kind": kind.name}, indent=1)
     (folder / INPUTS_FILE).write_text(text + "\n", encoding="utf-8")
     (folder / REASONS_FILE).write_text(explanation.to_json(), encoding="utf-8")
 
@@ -122,11 +128,12 @@ def load(folder: Path, expected_digest: str) -> Loaded:
     """
     check_digest(folder, expected_digest)
     _only_known_files(folder)
-    return Loaded(_open(folder / MODEL_FILE), _read_inputs(folder), expected_digest, read_explanation(folder))
+    inputs, kind = _read_inputs(folder)
+    return Loaded(_open(folder / MODEL_FILE), inputs, expected_digest, read_explanation(folder), kind)
 
 
-def read_inputs(folder: Path, expected_digest: str) -> Inputs:
-    """The columns of a folder's model, after its digest agreed. Raises RefusedError as `load` does."""
+def read_inputs(folder: Path, expected_digest: str) -> tuple[Inputs, Kind]:
+    """The columns of a folder's model and what it predicts, after its digest agreed. Raises RefusedError as `load` does."""
     check_digest(folder, expected_digest)
     _only_known_files(folder)
     return _read_inputs(folder)
@@ -197,10 +204,11 @@ def _open(path: Path) -> Any:
         raise _refused(f"a file that cannot be read as one ({type(error).__name__})") from error
 
 
-def _read_inputs(folder: Path) -> Inputs:
+def _read_inputs(folder: Path) -> tuple[Inputs, Kind]:
     try:
         found = json.loads((folder / INPUTS_FILE).read_text(encoding="utf-8"))
-        return Inputs(tuple(found["numeric"]), tuple(found["categorical"]))
+        # What was logged before there was more than one kind is a classification.
+        return Inputs(tuple(found["numeric"]), tuple(found["categorical"])), kinds.of(found.get("kind", CLASSIFICATION.name))
     except (ValueError, KeyError, TypeError) as error:
         raise _refused(f"an unreadable {INPUTS_FILE}") from error
 

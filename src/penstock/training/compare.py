@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.config.training import TrainingConfig
+from penstock.kinds import Draws
 from penstock.training import evaluate
-from penstock.training.intervals import score_intervals
 from penstock.training.rows import Rows
 from penstock.worth import ListWorth
 
 COMPARISON = "comparison.json"
 """Where a training run keeps its comparison."""
-MEASURES = ("auc", "average_precision", "brier", "calibration_error", "lift_10")
 PROFIT = "profit"
 """The KPI, a list, in the purpose's currency; only where the purpose says what a right and a wrong decision is worth."""
-_RANKING = ("auc", "average_precision", "lift_10")
+_RENAMED = {"fold_auc": "fold_figure", "weakest_figure": "weakest_figure"}
+"""Fields of comparisons that were logged before there was more than one kind."""
 _REPEATS = 3
 
 Floats = NDArray[np.float64]
@@ -56,25 +56,25 @@ class Contender:
     estimator: str = ""
     chosen: bool = False
     """The training's choice, which goes through the gates by itself."""
-    fold_auc: float | None = None
-    """Mean ROC AUC over the folds, by which the candidate was chosen."""
+    fold_figure: float | None = None
+    """Mean of the kind's primary measure over the folds, by which the candidate was chosen."""
     trials: int = 0
     figures: Mapping[str, Figure] = field(default_factory=dict)
-    """Of `MEASURES`, and `PROFIT`; for a heuristic, which claims no probability, only those of ranking and the profit."""
+    """Of the kind's `compared`, and `PROFIT`; for a heuristic only those that it claims, and the profit."""
     weakest_segment: str = ""
-    weakest_auc: float | None = None
-    """The lowest ROC AUC among the segments that are large enough to be evaluated."""
+    weakest_figure: float | None = None
+    """The worst of the primary measure among the segments that are large enough to be evaluated."""
     cost: Cost | None = None
     note: str = ""
     """Why there are no figures."""
 
 
-def figures(rows: Rows, score: Floats, config: TrainingConfig, *, probabilities: bool = True) -> dict[str, Figure]:
-    """The measures of scores on the holdout, with entity-bootstrap intervals for AUC, average precision and Brier score."""
-    gates = config.gates
-    measures = evaluate.evaluate(rows.label, score, min_rows=gates.min_rows, bins=gates.calibration_bins).measures()
-    found = {name: Figure(measures[name].value) for name in (MEASURES if probabilities else _RANKING)}
-    bounds = score_intervals(rows.label, score, rows.entity, rounds=gates.bootstrap_rounds, confidence=gates.confidence, seed=config.seed)
+def figures(rows: Rows, score: Floats, config: TrainingConfig, *, named: tuple[str, ...] | None = None) -> dict[str, Figure]:
+    """The measures of scores on the holdout, those named or all, with entity-bootstrap intervals where the kind has them."""
+    gates, kind = config.gates, rows.kind
+    measures = evaluate.evaluate(rows.label, score, kind=kind, min_rows=gates.min_rows, bins=gates.calibration_bins).measures()
+    found = {name: Figure(measures[name].value) for name in (kind.compared if named is None else named)}
+    bounds = kind.intervals(rows.label, score, rows.entity, Draws(gates.bootstrap_rounds, gates.confidence, config.seed))
     return {
         name: Figure(figure.value, bounds[name].low, bounds[name].high) if name in bounds and figure.value is not None else figure
         for name, figure in found.items()
@@ -82,10 +82,10 @@ def figures(rows: Rows, score: Floats, config: TrainingConfig, *, probabilities:
 
 
 def weakest(rows: Rows, score: Floats, config: TrainingConfig) -> tuple[str, float | None]:
-    """The segment with the lowest ROC AUC, and that; no name when none is large enough to be evaluated."""
+    """The segment with the worst primary measure, and that; no name when none is large enough to be evaluated."""
     found = evaluate.by_segment(rows, score, config.segments, min_rows=config.gates.min_segment_rows)
-    known = [(e.auc.value, e.subject) for e in found if e.auc.value is not None]
-    return (min(known)[1], min(known)[0]) if known else ("", None)
+    known = [(rows.kind.ordered(e.primary.value), e.subject, e.primary.value) for e in found if e.primary.value is not None]
+    return min(known)[1:] if known else ("", None)
 
 
 def row_micros(predict: Callable[[], object], rows: int, seconds: Callable[[], float]) -> float:
@@ -103,16 +103,18 @@ def profit(listed: ListWorth | None) -> dict[str, Figure]:
     return {} if listed is None else {PROFIT: Figure(listed.realised.value, listed.realised.low, listed.realised.high)}
 
 
-def heuristics(rows: Rows, config: TrainingConfig, listed: ListWorth | None = None) -> tuple[Contender, ...]:
-    """A line for each heuristic: how it ranks, and what a list as long as that of the chosen candidate, `listed`, would have brought."""
+def heuristics(
+    rows: Rows, config: TrainingConfig, listed: ListWorth | None = None, *, centre: float | None = None
+) -> tuple[Contender, ...]:
+    """A line for each heuristic: how good it is, and what a list as long as that of the chosen candidate, `listed`, would have brought."""
     found = []
-    for name, score in evaluate.baseline_scores(rows, config.baselines).items():
-        ranks = evaluate.as_ranks(score)
-        segment, auc = weakest(rows, ranks, config)
-        told = figures(rows, ranks, config, probabilities=False)
+    for name, score in evaluate.baseline_scores(rows, config.baselines, centre).items():
+        said = rows.kind.as_score(score)
+        segment, figure = weakest(rows, said, config)
+        told = figures(rows, said, config, named=rows.kind.compared_of_baselines)
         if listed is not None and name in listed.others:
             told[PROFIT] = Figure(listed.others[name].value)
-        found.append(Contender("heuristic", name, figures=told, weakest_segment=segment, weakest_auc=auc))
+        found.append(Contender("heuristic", name, figures=told, weakest_segment=segment, weakest_figure=figure))
     return tuple(found)
 
 
@@ -126,7 +128,7 @@ def from_json(text: str) -> tuple[Contender, ...]:
     return tuple(
         Contender(
             **{
-                **line,
+                **{_RENAMED.get(name, name): value for name, value in line.items()},
                 "figures": {name: Figure(**figure) for name, figure in line["figures"].items()},
                 "cost": Cost(**line["cost"]) if line["cost"] else None,
             }

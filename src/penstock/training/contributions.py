@@ -2,7 +2,7 @@
 
 An explanation is made once, with shap, when a model is trained (`explain.py`), and lies in the model's folder under the
 same digest. A worker that scores needs no shap: for trees it looks up what shap answered for the way a row takes through
-each tree, for a linear model it multiplies. Units are those of the estimator's margin, log-odds for classifiers.
+each tree, for a linear model it multiplies. Units are those of the estimator's margin: log-odds for classifiers, the label's own for regressors.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from numpy.typing import NDArray
 
 MAX_SPLITS = 8
 """A tree with more splits is not tabulated: its table would have more than 256 lines, and looking it up cost more than scoring."""
+
+LEAST = 0.01
+"""In log-odds: what raises a probability by less than a quarter of a percentage point is no reason."""
 
 Floats = NDArray[np.float64]
 
@@ -52,6 +55,8 @@ class Explanation:
     means: tuple[float, ...] = ()
     sign: int = 1
     why_none: str = ""
+    least: float = LEAST
+    """In the margin's unit: what raises a score by less is no reason."""
 
     @cached_property
     def _tables(self) -> tuple[Floats, ...]:
@@ -105,6 +110,7 @@ def from_json(text: str) -> Explanation:
         trees=trees,
         sign=int(tree["sign"]),
         why_none=tree["why_none"],
+        least=float(tree.get("least", LEAST)),
         **numbers,
     )
     width = len(made.sources)
@@ -131,6 +137,7 @@ def _plain(explanation: Explanation) -> dict[str, Any]:
         "means": explanation.means,
         "sign": explanation.sign,
         "why_none": explanation.why_none,
+        "least": explanation.least,
     }
 
 

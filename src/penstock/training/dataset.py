@@ -39,6 +39,8 @@ class Record:
     gain: tuple[tuple[float, float], ...] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    centre: float | None = None
+    """What a constant baseline says, from the training's labels; None where the kind knows none."""
     profit: tuple[tuple[float, float], ...] = ()
     """Share contacted in order of score, and realised profit a list; empty where the purpose names no amounts."""
 

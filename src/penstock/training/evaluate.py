@@ -10,21 +10,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from penstock import metrics
 from penstock.config.training import Baseline, Segment
 from penstock.errors import DataError
+from penstock.kinds import CLASSIFICATION, Kind
+from penstock.kinds.kind import Labels
 from penstock.metrics import Measure
 from penstock.training.rows import Rows
 
-State = Literal["evaluated", "too_few_rows", "one_class", "invalid"]
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -33,68 +31,48 @@ class Evaluation:
 
     subject: str
     """`all`, `as_of=2011-08-01`, `country=France`."""
-    state: State
+    state: str
+    """`evaluated`, `too_few_rows`, or what the kind says: `one_class`, `invalid`."""
     rows: int
-    base_rate: Measure
-    mean_score: Measure
-    auc: Measure
-    average_precision: Measure
-    brier: Measure
-    log_loss: Measure
-    calibration_error: Measure
-    """Expected calibration error over `bins` groups of equal size."""
-    lift_10: Measure
-    """Share of ones among the 10 % highest scores over the base rate."""
+    named: Mapping[str, Measure]
+    """The kind's measures by name: of a classification `calibration_error` is the expected one over `bins` groups of equal
+    size and `lift_10` the share of ones among the 10 % highest scores over the base rate; errors are in the label's unit."""
     bins: int
+    kind: Kind = CLASSIFICATION
 
     @property
     def known(self) -> bool:
         """Whether there is evidence."""
         return self.state == "evaluated"
 
+    @property
+    def primary(self) -> Measure:
+        """The measure by which the kind is judged."""
+        return self.named[self.kind.primary]
+
     def measures(self) -> dict[str, Measure]:
         """The measures by name."""
-        names = ("base_rate", "mean_score", "auc", "average_precision", "brier", "log_loss", "calibration_error", "lift_10")
-        return {name: getattr(self, name) for name in names}
+        return dict(self.named)
 
     def numbers(self) -> dict[str, float]:
         """The known measures by name, and `rows`; for MLflow and tables."""
         return {"rows": float(self.rows)} | {name: m.value for name, m in self.measures().items() if m.value is not None}
 
 
-def evaluate(label: Ints, score: Floats, *, subject: str = "all", min_rows: int = 1, bins: int = 10) -> Evaluation:
-    """Judge `score` (P(label = 1), any row order) against `label` (0 or 1). Fewer than `min_rows` are no evidence."""
-    state, why = _state(label, score, min_rows)
-    if state != "evaluated":
-        unknown = Measure(None, why)
-        return Evaluation(subject, state, len(label), unknown, unknown, unknown, unknown, unknown, unknown, unknown, unknown, bins)
-    return Evaluation(
-        subject,
-        state,
-        len(label),
-        base_rate=metrics.base_rate(label),
-        mean_score=Measure(float(np.mean(score))),
-        auc=metrics.roc_auc(label, score),
-        average_precision=metrics.average_precision(label, score),
-        brier=metrics.brier(label, score),
-        log_loss=metrics.log_loss(label, score),
-        calibration_error=metrics.expected_calibration_error(label, score, bins),
-        lift_10=metrics.lift_at(label, score, 0.1),
-        bins=bins,
-    )
+def evaluate(
+    label: Labels, score: Floats, *, kind: Kind = CLASSIFICATION, subject: str = "all", min_rows: int = 1, bins: int = 10
+) -> Evaluation:
+    """Judge `score` against `label`, in any one order of rows. Fewer than `min_rows` are no evidence."""
+    state, why = _state(label, score, min_rows, kind)
+    unknown = Measure(None, why)
+    named = kind.measures(label, score, bins) if state == "evaluated" else dict.fromkeys(kind.judged, unknown)
+    return Evaluation(subject, state, len(label), named, bins, kind)
 
 
-def _state(label: Ints, score: Floats, min_rows: int) -> tuple[State, str]:
+def _state(label: Labels, score: Floats, min_rows: int, kind: Kind) -> tuple[str, str]:
     if len(label) < max(min_rows, 1):
         return "too_few_rows", f"{len(label)} rows, {max(min_rows, 1)} are needed"
-    why = metrics.fault(label, score)
-    if why:
-        return "invalid", why
-    outside = int(((score < 0) | (score > 1)).sum())
-    if outside:
-        return "invalid", f"{outside} scores are outside [0, 1]"
-    why = metrics.fault(label, score, both_classes=True)
-    return ("one_class", why) if why else ("evaluated", "")
+    return kind.state(label, score)
 
 
 def by_week(rows: Rows, score: Floats, *, min_rows: int = 1, bins: int = 10) -> tuple[Evaluation, ...]:
@@ -103,7 +81,7 @@ def by_week(rows: Rows, score: Floats, *, min_rows: int = 1, bins: int = 10) -> 
     for day in np.unique(rows.day):
         mask = rows.day == day
         subject = f"as_of={date(1970, 1, 1) + timedelta(days=int(day))}"
-        found.append(evaluate(rows.label[mask], score[mask], subject=subject, min_rows=min_rows, bins=bins))
+        found.append(evaluate(rows.label[mask], score[mask], kind=rows.kind, subject=subject, min_rows=min_rows, bins=bins))
     return tuple(found)
 
 
@@ -136,36 +114,37 @@ def _binned(column: pd.Series, edges: tuple[float, ...]) -> pd.Series:
 def by_segment(rows: Rows, score: Floats, segments: Sequence[Segment], *, min_rows: int = 1, bins: int = 10) -> tuple[Evaluation, ...]:
     """One evaluation for each group of each segment, small ones included as `too_few_rows`."""
     return tuple(
-        evaluate(rows.label[mask], score[mask], subject=name, min_rows=min_rows, bins=bins)
+        evaluate(rows.label[mask], score[mask], kind=rows.kind, subject=name, min_rows=min_rows, bins=bins)
         for name, mask in segments_of(rows.frame, segments).items()
     )
 
 
-def baseline_scores(rows: Rows, baselines: Sequence[Baseline]) -> dict[str, Floats]:
-    """What each heuristic would rank the rows by: higher means more likely 1; null ranks lowest. Not probabilities."""
+def baseline_scores(rows: Rows, baselines: Sequence[Baseline], centre: float | None = None) -> dict[str, Floats]:
+    """What each heuristic says of the rows: of a classification an order and no probability, of a regression the value.
+
+    `centre` is what the kind made of the training's labels, for constants and missing values.
+    """
     scores: dict[str, Floats] = {}
     for baseline in baselines:
-        if baseline.column not in rows.frame.columns:
+        if baseline.column is not None and baseline.column not in rows.frame.columns:
             raise DataError(f"training.baselines column {baseline.column}", got="no such column", expected="a feature of the view")
-        values = rows.frame[baseline.column].to_numpy(dtype=np.float64, na_value=np.nan)
-        values = values if baseline.higher_means == "positive" else -values
-        known = values[np.isfinite(values)]
-        scores[baseline.name] = np.where(np.isfinite(values), values, (known.min() if known.size else 0.0) - 1.0)
+        values = None if baseline.column is None else rows.frame[baseline.column].to_numpy(dtype=np.float64, na_value=np.nan)
+        scores[baseline.name] = rows.kind.baseline(values, baseline, centre, len(rows))
     return scores
 
 
-def as_ranks(score: Floats) -> Floats:
-    """A heuristic's values as numbers from 0 to 1: they order, and claim no probability."""
-    values, places = np.unique(score, return_inverse=True)
-    return np.asarray(places / max(len(values) - 1, 1), dtype=np.float64)
+def by_baseline(rows: Rows, baselines: Sequence[Baseline], centre: float | None = None) -> dict[str, Evaluation]:
+    """One evaluation for each heuristic, by its name."""
+    found = baseline_scores(rows, baselines, centre)
+    return {name: evaluate(rows.label, rows.kind.as_score(score), kind=rows.kind) for name, score in found.items()}
 
 
-def mean_auc(evaluations: Sequence[Evaluation]) -> Measure:
-    """Mean ROC AUC over evaluated cohorts; unknown when one of them is not, since a mean of the rest would flatter."""
-    unknown = [evaluation.subject for evaluation in evaluations if evaluation.auc.value is None]
+def mean_primary(evaluations: Sequence[Evaluation]) -> Measure:
+    """Mean primary measure over evaluated cohorts; unknown when one of them is not, since a mean of the rest would flatter."""
+    unknown = [evaluation.subject for evaluation in evaluations if evaluation.primary.value is None]
     if unknown or not evaluations:
         return Measure(None, f"not evaluable: {', '.join(unknown) or 'no cohort'}")
-    return Measure(float(np.mean([evaluation.auc.value for evaluation in evaluations])))
+    return Measure(float(np.mean([evaluation.primary.value for evaluation in evaluations])))
 
 
 def table(evaluations: Sequence[Evaluation]) -> pd.DataFrame:

@@ -10,14 +10,16 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.base import is_regressor
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.feature_selection import SelectPercentile
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -25,13 +27,15 @@ from sklearn.preprocessing import OneHotEncoder
 from penstock.training.contributions import MAX_SPLITS, Explanation, TreeTable
 from penstock.training.fit import one_thread
 from penstock.training.inputs import Inputs
-from penstock.training.parts import parts_of
+from penstock.training.parts import Parts, parts_of
 
 Floats = NDArray[np.float64]
+_LOG_LINKS = ("poisson", "gamma")
+_LOG_MODELS = ("PoissonRegressor", "GammaRegressor", "TweedieRegressor")
 
 
 def explain(model: Any, inputs: Inputs, frame: pd.DataFrame) -> Explanation:
-    """What each input adds to the margin of a trained model; `frame` are its training rows, as `from_pandas` gives them.
+    """What each input adds to the margin of a trained model, of a regressor to its value; `frame` are its training rows, as `from_pandas` gives them.
 
     A model that cannot be explained at a price worth paying is no error: `why_none` then says why.
     """
@@ -42,12 +46,29 @@ def explain(model: Any, inputs: Inputs, frame: pd.DataFrame) -> Explanation:
         sources = _sources(parts.steps, inputs)
         if isinstance(parts.estimator, HistGradientBoostingClassifier):
             return _trees(parts.estimator, sources, parts.sign)
+        if is_regressor(parts.estimator):
+            return _value(parts, sources, frame)
         if np.shape(getattr(parts.estimator, "coef_", ())) == (1, len(sources)):
             with one_thread():
                 return _linear(parts.estimator, sources, parts.transform(frame), parts.sign)
     except _NotExplained as why:
         return Explanation(why_none=str(why))
     return Explanation(why_none=f"no fast explainer for {type(parts.estimator).__name__}")
+
+
+def _value(parts: Parts, sources: tuple[int, ...], frame: pd.DataFrame) -> Explanation:
+    """Of a regressor, in the label's unit; what moves a value by less than a hundredth of the values' spread is no reason."""
+    estimator = parts.estimator
+    if getattr(estimator, "loss", "") in _LOG_LINKS or type(estimator).__name__ in _LOG_MODELS:
+        raise _NotExplained(f"a {type(estimator).__name__} that multiplies: its parts do not add up to the value")
+    with one_thread():
+        matrix = parts.transform(frame)
+        least = 0.01 * float(np.std(estimator.predict(matrix)))
+        if isinstance(estimator, HistGradientBoostingRegressor):
+            return replace(_trees(estimator, sources, parts.sign), least=least)
+        if np.shape(getattr(estimator, "coef_", ())) == (len(sources),):
+            return replace(_linear(estimator, sources, matrix, parts.sign), least=least)
+    raise _NotExplained(f"no fast explainer for {type(estimator).__name__}")
 
 
 class _NotExplained(Exception):  # noqa: N818 - it never leaves this module
@@ -90,7 +111,7 @@ def _widths(encoder: OneHotEncoder) -> list[int]:
 # -- trees -----------------------------------------------------------------------------------------------------------
 
 
-def _trees(estimator: HistGradientBoostingClassifier, sources: tuple[int, ...], sign: int) -> Explanation:
+def _trees(estimator: HistGradientBoostingClassifier | HistGradientBoostingRegressor, sources: tuple[int, ...], sign: int) -> Explanation:
     if estimator.is_categorical_ is not None and np.any(estimator.is_categorical_):
         raise _NotExplained("splits by category inside the trees")
     if estimator.n_trees_per_iteration_ != 1:

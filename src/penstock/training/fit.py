@@ -19,9 +19,9 @@ from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from penstock import metrics
 from penstock.config.training import Candidate, TrainingConfig
 from penstock.errors import ConfigError, DataError
+from penstock.kinds import CLASSIFICATION, Kind
 from penstock.training.inputs import Inputs, from_pandas, inputs_of
 from penstock.training.model import estimator_faults, model_of
 from penstock.training.rows import Rows
@@ -31,23 +31,24 @@ from penstock.training.split import entity_folds
 
 @dataclass(frozen=True)
 class Fitted:
-    """A candidate's trained model with what it takes; `predict_proba` of a frame from `inputs` gives P(label = 0), P(label = 1)."""
+    """A candidate's trained model with what it takes: a frame from `inputs`."""
 
     candidate: Candidate
     model: Any
     inputs: Inputs
     searched: Searched
     rows: int
+    kind: Kind = CLASSIFICATION
 
     def scores(self, rows: Rows) -> NDArray[np.float64]:
-        """P(label = 1) of each row."""
+        """P(label = 1), or the value, of each row."""
         return scores_of(self.model, self.inputs, rows)
 
 
 def scores_of(model: Any, inputs: Inputs, rows: Rows) -> NDArray[np.float64]:
-    """P(label = 1) of each row by a model that takes `inputs`."""
+    """P(label = 1), or the value, of each row by a model that takes `inputs`."""
     with one_thread():
-        return np.asarray(model.predict_proba(from_pandas(rows.frame, inputs))[:, 1], dtype=np.float64)
+        return rows.kind.scores(model, from_pandas(rows.frame, inputs))
 
 
 @contextmanager
@@ -66,11 +67,11 @@ def fit(rows: Rows, features: Sequence[str], config: TrainingConfig, *, horizon:
 
 
 def best_of(fitted: Sequence[Fitted]) -> Fitted:
-    """The candidate with the best mean ROC AUC over the folds; the first of equals, and the first when none was tried.
+    """The candidate with the best mean of the kind's primary measure over the folds; the first of equals, and the first when none was tried.
 
     The holdout has no say: figures that chose the winner among several would flatter it, and could not judge it any more.
     """
-    return max(fitted, key=lambda one: one.searched.auc if one.searched.auc is not None else float("-inf"))
+    return max(fitted, key=lambda one: one.kind.ordered(one.searched.figure) if one.searched.figure is not None else float("-inf"))
 
 
 def fit_candidates(
@@ -79,12 +80,12 @@ def fit_candidates(
     """Search, fit and calibrate every candidate on the training rows, in the order of the configuration.
 
     `horizon` is the label's in days; `seconds` is a stopwatch that is only asked for the search's budget. Raises
-    DataError for labels of one class, unusable columns or too few entities, ConfigError for an unknown estimator.
+    DataError for labels of one class (or one value), unusable columns or too few entities, ConfigError for an unknown estimator.
     """
-    faults = [fault for candidate in config.candidates for fault in estimator_faults(candidate)]
+    faults = [fault for candidate in config.candidates for fault in estimator_faults(candidate, rows.kind)]
     if faults:
         raise ConfigError(faults, next="correct training: in the pipeline's file")
-    _two_classes(rows.label)
+    _learnable(rows)
     entrants = [_entrant(rows, features, candidate) for candidate in config.candidates]
     with one_thread():
         found = search(entrants, rows, config, horizon=horizon, seconds=seconds)
@@ -97,17 +98,17 @@ def _entrant(rows: Rows, features: Sequence[str], candidate: Candidate) -> Entra
 
 
 def _fitted(entrant: Entrant, searched: Searched, rows: Rows, config: TrainingConfig) -> Fitted:
-    untrained = model_of(entrant.candidate, entrant.inputs, searched.best, config.seed)
-    return Fitted(entrant.candidate, _calibrated(untrained, entrant.frame, rows, config), entrant.inputs, searched, len(rows))
+    untrained = model_of(entrant.candidate, entrant.inputs, searched.best, config.seed, rows.kind)
+    return Fitted(entrant.candidate, _calibrated(untrained, entrant.frame, rows, config), entrant.inputs, searched, len(rows), rows.kind)
 
 
-def _two_classes(label: NDArray[np.int64]) -> None:
-    why = metrics.fault(label, np.zeros(label.size), both_classes=True)
+def _learnable(rows: Rows) -> None:
+    why = rows.kind.unlearnable(rows.label)
     if why:
         raise DataError(
             "labels of the training rows",
             got=why,
-            expected="some of each class",
+            expected="labels that differ",
             left="No model was trained.",
             next="check label.expression and the source's completeness",
         )

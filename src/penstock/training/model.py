@@ -11,15 +11,16 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
-from sklearn.feature_selection import SelectPercentile, f_classif
+from sklearn.feature_selection import SelectPercentile
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransformer, StandardScaler
 
 from penstock.config.training import Candidate, Preprocessing
 from penstock.errors import ConfigError
+from penstock.kinds import CLASSIFICATION, Kind
 from penstock.training.inputs import Inputs
 
 _LIBRARIES = ("sklearn", "xgboost", "lightgbm")
@@ -27,7 +28,7 @@ _LIBRARIES = ("sklearn", "xgboost", "lightgbm")
 
 
 def estimator_class(path: str) -> type[BaseEstimator]:
-    """The classifier of a dotted path. Raises ConfigError when its library is not installed or it gives no probabilities."""
+    """The estimator of a dotted path. Raises ConfigError when its library is not installed or has none of that name."""
     module_name, _, name = path.rpartition(".")
     library = module_name.split(".")[0]
     if library in _LIBRARIES and importlib.util.find_spec(library) is None:
@@ -40,14 +41,12 @@ def estimator_class(path: str) -> type[BaseEstimator]:
             found = None
     ours = isinstance(found, type) and issubclass(found, BaseEstimator) and found.__module__.split(".")[0] == library
     if not ours:
-        raise ConfigError([f"got {path!r}, expected the dotted path of a classifier of {', '.join(_LIBRARIES)}"])
-    if not hasattr(found, "predict_proba"):
-        raise ConfigError([f"got {path!r}, which gives no probabilities, expected a classifier with predict_proba"])
+        raise ConfigError([f"got {path!r}, expected the dotted path of an estimator of {', '.join(_LIBRARIES)}"])
     known: type[BaseEstimator] = found
     return known
 
 
-def estimator_faults(candidate: Candidate) -> list[str]:
+def estimator_faults(candidate: Candidate, kind: Kind = CLASSIFICATION) -> list[str]:
     """What is wrong with a candidate's estimator and the names of its parameters, as sentences; none when all is well."""
     where = f"training.candidates: {candidate.name}"
     try:
@@ -55,9 +54,9 @@ def estimator_faults(candidate: Candidate) -> list[str]:
     except ConfigError as error:
         return [f"{where}: estimator: {fault}" for fault in error.faults]
     except TypeError:
-        return [f"{where}: estimator: got {candidate.estimator!r}, which cannot be made from parameters alone, expected a classifier"]
-    if not is_classifier(estimator):
-        return [f"{where}: estimator: got {candidate.estimator!r}, which is no classifier, expected one"]
+        return [f"{where}: estimator: got {candidate.estimator!r}, which cannot be made from parameters alone, expected one that can"]
+    if fault := kind.estimator_fault(estimator):
+        return [f"{where}: estimator: got {candidate.estimator!r}, {fault}"]
     known = estimator.get_params()
     named = [("params", name) for name in candidate.params] + [("space", name) for name in candidate.space]
     faults = [
@@ -83,7 +82,7 @@ def estimator_of(candidate: Candidate, params: Mapping[str, Any], seed: int) -> 
     return estimator.set_params(**{**ours, **candidate.params, **params})
 
 
-def preprocessing_of(candidate: Candidate, inputs: Inputs) -> ColumnTransformer | Pipeline:
+def preprocessing_of(candidate: Candidate, inputs: Inputs, kind: Kind = CLASSIFICATION) -> ColumnTransformer | Pipeline:
     """All that stands between the frame and the estimator: numbers, categories, and the choice among the columns they become."""
     config = candidate.preprocessing
     steps: list[tuple[str, Any, list[str]]] = []
@@ -94,7 +93,7 @@ def preprocessing_of(candidate: Candidate, inputs: Inputs) -> ColumnTransformer 
     columns = ColumnTransformer(steps)
     if candidate.select is None:
         return columns
-    return Pipeline([("columns", columns), ("select", SelectPercentile(f_classif, percentile=100 * candidate.select.share))])
+    return Pipeline([("columns", columns), ("select", SelectPercentile(kind.tells_apart, percentile=100 * candidate.select.share))])
 
 
 def _numbers(config: Preprocessing) -> Any:
@@ -119,6 +118,6 @@ def _categories(config: Preprocessing) -> Pipeline:
     return Pipeline([("impute", SimpleImputer(strategy="constant", fill_value="(missing)")), ("encode", encode)])
 
 
-def model_of(candidate: Candidate, inputs: Inputs, params: Mapping[str, Any], seed: int) -> Pipeline:
+def model_of(candidate: Candidate, inputs: Inputs, params: Mapping[str, Any], seed: int, kind: Kind = CLASSIFICATION) -> Pipeline:
     """The whole untrained, uncalibrated model: what makes the estimator's matrix, then the estimator."""
-    return Pipeline([("inputs", preprocessing_of(candidate, inputs)), ("estimator", estimator_of(candidate, params, seed))])
+    return Pipeline([("inputs", preprocessing_of(candidate, inputs, kind)), ("estimator", estimator_of(candidate, params, seed))])

@@ -13,26 +13,59 @@ from sklearn.inspection import permutation_importance
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from penstock import metrics
+from penstock.kinds import CLASSIFICATION, Kind
+from penstock.kinds.kind import Labels
 from penstock.training.fit import Fitted, one_thread
 from penstock.training.inputs import from_pandas
 from penstock.training.rows import Rows
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 _INK, _REFERENCE = "#1f4e79", "#9a9a9a"
 
 
-def plots(label: Ints, score: Floats, *, importances: Mapping[str, float] | None = None, bins: int = 10) -> dict[str, Figure]:
-    """Figures by file name; none when the labels hold one class or a score is not a number, since there is nothing to draw."""
-    if metrics.fault(label, score, both_classes=True):
+def plots(
+    label: Labels, score: Floats, *, kind: Kind = CLASSIFICATION, importances: Mapping[str, float] | None = None, bins: int = 10
+) -> dict[str, Figure]:
+    """Figures by file name; none when the labels are all the same or a score is not a number, since there is nothing to draw."""
+    if kind.score_fault(score) or kind.unlearnable(label):
         return {}
-    found = {
+    found = _DRAWN[kind.name](label, score, bins)
+    return found | ({"plots/importances.png": importance_bars(importances, kind)} if importances else {})
+
+
+def _of_classes(label: Labels, score: Floats, bins: int) -> dict[str, Figure]:
+    return {
         "plots/roc.png": roc(label, score),
         "plots/precision_recall.png": precision_recall(label, score),
         "plots/calibration.png": calibration(label, score, bins),
         "plots/gain.png": gain(label, score),
     }
-    return found | ({"plots/importances.png": importance_bars(importances)} if importances else {})
+
+
+def _of_values(label: Labels, score: Floats, bins: int) -> dict[str, Figure]:
+    return {"plots/values.png": values(label, score, bins), "plots/errors.png": errors(label, score)}
+
+
+def values(label: Labels, score: Floats, bins: int = 10) -> Figure:
+    """Mean label against mean score, in groups of equal size in order of score."""
+    groups = [group for group in np.array_split(np.argsort(score, kind="stable"), min(bins, len(score))) if group.size]
+    foretold, came = [float(score[group].mean()) for group in groups], [float(label[group].mean()) for group in groups]
+    figure, axes = _axes(f"Values, MAE {metrics.mean_absolute_error(label, score).value:.4g}", "mean score of the group", "mean label")
+    ends = [min(foretold + came), max(foretold + came)]
+    axes.plot(ends, ends, color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.plot(foretold, came, color=_INK, marker="o", markersize=4)
+    return figure
+
+
+def errors(label: Labels, score: Floats) -> Figure:
+    """How the errors (score - label) are spread."""
+    figure, axes = _axes(f"Errors, mean {metrics.mean_bias(label, score).value:+.4g}", "score - label", "rows")
+    axes.axvline(0, color=_REFERENCE, linestyle="--", linewidth=1)
+    axes.hist(score - label, bins=40, color=_INK)
+    return figure
+
+
+_DRAWN = {"classification": _of_classes, "regression": _of_values}
 
 
 def _axes(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Figure, Axes]:
@@ -43,7 +76,7 @@ def _axes(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Figure, A
     return figure, axes
 
 
-def roc(label: Ints, score: Floats) -> Figure:
+def roc(label: Labels, score: Floats) -> Figure:
     """Share of ones found against share of zeros taken for ones."""
     false, true, _ = roc_curve(label, score)
     figure, axes = _axes(f"ROC, AUC {metrics.roc_auc(label, score).value:.3f}", "false positive rate", "true positive rate")
@@ -52,7 +85,7 @@ def roc(label: Ints, score: Floats) -> Figure:
     return figure
 
 
-def precision_recall(label: Ints, score: Floats) -> Figure:
+def precision_recall(label: Labels, score: Floats) -> Figure:
     """Precision at each recall, with the base rate."""
     precision, recall, _ = precision_recall_curve(label, score)
     figure, axes = _axes(f"Precision and recall, AP {metrics.average_precision(label, score).value:.3f}", "recall", "precision")
@@ -62,7 +95,7 @@ def precision_recall(label: Ints, score: Floats) -> Figure:
     return figure
 
 
-def calibration(label: Ints, score: Floats, bins: int = 10) -> Figure:
+def calibration(label: Labels, score: Floats, bins: int = 10) -> Figure:
     """What came true against what was foretold, in groups of equal size."""
     groups = np.array_split(np.argsort(score, kind="stable"), min(bins, len(score)))
     foretold = [float(score[group].mean()) for group in groups]
@@ -75,7 +108,7 @@ def calibration(label: Ints, score: Floats, bins: int = 10) -> Figure:
     return figure
 
 
-def gain(label: Ints, score: Floats) -> Figure:
+def gain(label: Labels, score: Floats) -> Figure:
     """Share of all ones reached by contacting the highest scores first; the slope over the dashed line is the lift."""
     curve = metrics.gain_curve(label, score)
     lift = metrics.lift_at(label, score, 0.1).value or float("nan")
@@ -85,21 +118,23 @@ def gain(label: Ints, score: Floats) -> Figure:
     return figure
 
 
-def importance_bars(importances: Mapping[str, float], top: int = 20) -> Figure:
-    """The features whose shuffling costs the most AUC."""
+def importance_bars(importances: Mapping[str, float], kind: Kind = CLASSIFICATION, top: int = 20) -> Figure:
+    """The features whose shuffling costs the most of the primary measure."""
     ranked = sorted(importances.items(), key=lambda item: (-item[1], item[0]))[:top][::-1]
-    figure, axes = _axes("Permutation importance on the holdout", "loss of AUC", "", height=1.2 + 0.24 * len(ranked))
+    figure, axes = _axes(
+        "Permutation importance on the holdout", kind.shuffled.removesuffix(" when shuffled"), "", height=1.2 + 0.24 * len(ranked)
+    )
     axes.barh([name for name, _ in ranked], [value for _, value in ranked], color=_INK)
     return figure
 
 
 def importances_of(fitted: Fitted, rows: Rows, *, seed: int, max_rows: int = 1500, repeats: int = 2) -> dict[str, float]:
-    """Mean loss of ROC AUC when a feature's values are shuffled among at most `max_rows` rows; empty with one class."""
+    """Mean loss of the primary measure when a feature's values are shuffled among at most `max_rows` rows; empty when all labels are one."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
     label = rows.label[chosen]
-    if np.unique(label).size < 2:
+    if rows.kind.unlearnable(label):
         return {}
     frame = from_pandas(rows.frame.iloc[chosen], fitted.inputs)
     with one_thread():
-        found: Any = permutation_importance(fitted.model, frame, label, scoring="roc_auc", n_repeats=repeats, random_state=seed)
+        found: Any = permutation_importance(fitted.model, frame, label, scoring=rows.kind.scorer, n_repeats=repeats, random_state=seed)
     return dict(zip(fitted.inputs.names, map(float, found.importances_mean), strict=True))

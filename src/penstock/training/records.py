@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from penstock.kinds import CLASSIFICATION, Kind
 from penstock.training.contributions import UNEXPLAINED, Explanation
 from penstock.training.inputs import Inputs
 
@@ -56,6 +57,7 @@ class TrainingFacts:
     figures: Mapping[str, Any] = field(default_factory=dict)
     code_version: str = ""
     explanation: Explanation = UNEXPLAINED
+    kind: Kind = CLASSIFICATION
     trials: Sequence[TrialFacts] = ()
     others: Sequence[TrainingFacts] = ()
 
@@ -119,6 +121,7 @@ class LocalModel:
     path: Path
     digest: str
     inputs: Inputs
+    kind: Kind = CLASSIFICATION
 
     @property
     def columns(self) -> tuple[str, ...]:

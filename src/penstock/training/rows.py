@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from penstock.errors import DataError
+from penstock.kinds import CLASSIFICATION, Kind
+from penstock.kinds.kind import Labels
 
 
 @dataclass(frozen=True)
@@ -18,25 +20,29 @@ class Rows:
 
     frame: pd.DataFrame
     """All columns as they came, with a fresh index."""
-    label: NDArray[np.int64]
-    """0 or 1."""
+    label: Labels
+    """0 or 1 as int64, or in a regression any finite number as float64."""
     day: NDArray[np.int64]
     """The `as_of` as days since 1970-01-01, nearest midnight UTC, for horizons."""
     entity: NDArray[np.object_]
     """The entity key as one text that no other key shares."""
+    kind: Kind = CLASSIFICATION
+    """What the labels are, and what is predicted of them."""
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """The rows of a mask."""
-        return Rows(self.frame.loc[mask].reset_index(drop=True), self.label[mask], self.day[mask], self.entity[mask])
+        return Rows(self.frame.loc[mask].reset_index(drop=True), self.label[mask], self.day[mask], self.entity[mask], self.kind)
 
 
-def labelled_rows(frame: pd.DataFrame, *, key: Sequence[str], as_of: str = "as_of", label: str = "label") -> Rows:
+def labelled_rows(
+    frame: pd.DataFrame, *, key: Sequence[str], kind: Kind = CLASSIFICATION, as_of: str = "as_of", label: str = "label"
+) -> Rows:
     """The rows of `frame` in order.
 
-    Raises DataError when there are none, when a label is null or neither 0 nor 1, and when a (key, `as_of`) repeats.
+    Raises DataError when there are none, when a label is null or none of the kind's (0 or 1; a finite number), and when a (key, `as_of`) repeats.
     """
     if frame.empty:
         raise DataError(
@@ -46,14 +52,14 @@ def labelled_rows(frame: pd.DataFrame, *, key: Sequence[str], as_of: str = "as_o
             left="No model was trained.",
             next="penstock labels PIPELINE --as-of DATE where a horizon has passed since the first cohort; else wait until one has",
         )
-    wrong = int((~frame[label].isin([0, 1])).sum())
-    if wrong:
-        raise DataError(f"column {label} of the training rows", got=f"{wrong} of {len(frame)} neither 0 nor 1", expected="0 or 1 in all")
+    fault = kind.label_fault(frame[label])
+    if fault:
+        raise DataError(f"column {label} of the training rows", got=fault[0], expected=fault[1])
     ordered = frame.sort_values([as_of, *key], kind="stable", ignore_index=True)
     repeated = int(ordered.duplicated([as_of, *key]).sum())
     if repeated:
         raise DataError("training rows", got=f"{repeated} that repeat an entity at the same as_of", expected="each once")
-    return Rows(ordered, ordered[label].to_numpy(dtype=np.int64), days_of(ordered[as_of]), _entities(ordered, key))
+    return Rows(ordered, kind.labels(ordered[label]), days_of(ordered[as_of]), _entities(ordered, key), kind)
 
 
 def days_of(as_of: pd.Series) -> NDArray[np.int64]:

@@ -17,7 +17,7 @@ from penstock.errors import RefusedError
 from penstock.features import versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
-from penstock.monitoring.decide import Reference
+from penstock.monitoring import outcomes
 from penstock.monitoring.profile import make_profile, to_json
 from penstock.monitoring.reference import PROFILE, REFERENCE, reference_to_json
 from penstock.stage import Report, Run
@@ -60,6 +60,7 @@ def plan(run: Run) -> Plan:
     _, feature_table = view_tables(run)
     read = run.lake.version(feature_table), run.lake.version(tables.labels(run.pipeline.name, run.key))
     meaning = [run.pipeline.training.model_dump(mode="json"), run.pipeline.label.model_dump(mode="json"), run.pipeline.population]
+    meaning += [run.pipeline.kind] if run.pipeline.kind != "classification" else []
     meaning += [run.pipeline.purpose.worth.model_dump(mode="json")] if run.pipeline.purpose.worth else []  # it decides which list is logged
     identity = [run.pipeline.name, str(run.day), *read, versions.current(run).digest, meaning]
     return Plan(True, reason, *read, training_id=f"{run.day:%Y%m%d}-{digest_of(identity)}")
@@ -74,7 +75,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     if models.find_run(run.pipeline.name, chosen.training_id) is not None:
         return Report("train", "nothing", f"training {chosen.training_id} is logged already", inputs=inputs)
     table = dataset.labelled(run, chosen.features, chosen.labels).toArrow()
-    rows = labelled_rows(_in_history(run, table), key=run.pipeline.features.entity)
+    rows = labelled_rows(_in_history(run, table), key=run.pipeline.features.entity, kind=run.kind)
     run.progress.step("train.read", len(rows))
     config, label = run.pipeline.training, run.pipeline.label
     horizon = label.horizon_days + label.delay_days
@@ -84,13 +85,13 @@ def apply(run: Run, chosen: Plan) -> Report:
     run.progress.step("train.fitted", len(train))
     best = best_of(fitted)
     every = {one.candidate.name: _facts(run, chosen, one, split, train, test, table) for one in fitted}
-    facts = _whole(every, best, fitted, compare.to_json(_comparison(run, test, fitted, best)))
+    facts = _whole(every, best, fitted, compare.to_json(_comparison(run, train, test, fitted, best)))
     models.log_training(facts)
     run.progress.step("train.logged")
-    auc = facts.metrics.get("holdout.auc")
+    figure = facts.metrics.get(f"holdout.{run.kind.primary}")
     told = (
-        f"{best.candidate.name} of {len(fitted)}, {len(train):,} rows of {len(split.train)} cohorts, holdout AUC {auc:.3f}"
-        if auc is not None
+        f"{best.candidate.name} of {len(fitted)}, {len(train):,} rows of {len(split.train)} cohorts, holdout {run.kind.title} {figure:,.3f}"
+        if figure is not None
         else f"{len(train):,} rows, holdout not evaluable"
     )
     return Report(
@@ -143,7 +144,7 @@ def _whole(every: Mapping[str, TrainingFacts], best: Fitted, fitted: Sequence[Fi
             one.candidate.name,
             number,
             {"estimator": one.candidate.estimator, **one.candidate.params, **trial.params},
-            {"folds.auc": trial.auc},
+            {f"folds.{one.kind.primary}": trial.figure},
         )
         for one in fitted
         for number, trial in enumerate(one.searched.trials, start=1)
@@ -157,25 +158,25 @@ def _whole(every: Mapping[str, TrainingFacts], best: Fitted, fitted: Sequence[Fi
     return replace(facts, trials=trials, others=others, texts={**facts.texts, compare.COMPARISON: comparison})
 
 
-def _comparison(run: Run, test: Rows, fitted: Sequence[Fitted], best: Fitted) -> tuple[Contender, ...]:
+def _comparison(run: Run, train: Rows, test: Rows, fitted: Sequence[Fitted], best: Fitted) -> tuple[Contender, ...]:
     """Candidates, champion and heuristics on the holdout rows."""
     config = run.pipeline.training
     found = []
     for one in fitted:
         line = Contender("candidate", one.candidate.name, one.candidate.estimator, chosen=one is best)
-        line = replace(line, fold_auc=one.searched.auc, trials=len(one.searched.trials))
+        line = replace(line, fold_figure=one.searched.figure, trials=len(one.searched.trials))
         found.append(_judged(run, line, one.model, one.inputs, test))
     champion = _champion(run, test)
     listed = acting_on(run.pipeline, test, best.scores(test))
-    return (*found, *([champion] if champion else []), *compare.heuristics(test, config, listed))
+    return (*found, *([champion] if champion else []), *compare.heuristics(test, config, listed, centre=run.kind.centre(train.label)))
 
 
 def _judged(run: Run, line: Contender, model: Any, inputs: Inputs, test: Rows) -> Contender:
     config, score = run.pipeline.training, scores_of(model, inputs, test)
-    segment, auc = compare.weakest(test, score, config)
+    segment, weakest = compare.weakest(test, score, config)
     cost = Cost(saved_bytes(model), compare.row_micros(lambda: scores_of(model, inputs, test), len(test), clock.stopwatch))
     figures = compare.figures(test, score, config) | compare.profit(acting_on(run.pipeline, test, score))
-    return replace(line, figures=figures, weakest_segment=segment, weakest_auc=auc, cost=cost)
+    return replace(line, figures=figures, weakest_segment=segment, weakest_figure=weakest, cost=cost)
 
 
 def _champion(run: Run, test: Rows) -> Contender | None:
@@ -187,6 +188,8 @@ def _champion(run: Run, test: Rows) -> Contender | None:
     line = Contender("champion", f"version {production.version}")
     try:
         loaded = models.load_model(production)
+        if loaded.kind != run.kind:
+            return replace(line, note=f"it is a {loaded.kind.name}")
         missing = [name for name in loaded.inputs.names if name not in test.frame.columns]
         if missing:
             return replace(line, note=f"the rows have no {', '.join(missing)}")
@@ -198,12 +201,11 @@ def _champion(run: Run, test: Rows) -> Contender | None:
 def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, test: Rows, table: pa.Table) -> TrainingFacts:
     config = run.pipeline.training
     score = fitted.scores(test)
-    overall = evaluate.evaluate(test.label, score, min_rows=config.gates.min_rows, bins=config.gates.calibration_bins)
+    kind, centre = run.kind, run.kind.centre(train.label)
+    overall = evaluate.evaluate(test.label, score, kind=kind, min_rows=config.gates.min_rows, bins=config.gates.calibration_bins)
     weeks = evaluate.by_week(test, score)
     segments = evaluate.by_segment(test, score, config.segments, min_rows=config.gates.min_segment_rows)
-    heuristics = {
-        name: evaluate.evaluate(test.label, evaluate.as_ranks(s)) for name, s in evaluate.baseline_scores(test, config.baselines).items()
-    }
+    heuristics = evaluate.by_baseline(test, config.baselines, centre)
     importances = plots.importances_of(fitted, test, seed=config.seed)
     record = dataset.Record(
         pipeline=run.pipeline.name,
@@ -219,10 +221,11 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         gain=_gain(test.label, score),
         profit=profit_by_share(run.pipeline, test, score),
         importances=importances,
+        centre=centre,
         notes=(fitted.searched.note,) if fitted.searched.note else (),
     )
     numbers = _numbers(run, fitted, test, score, overall, segments, heuristics)
-    trials = [{**t.params, "auc": t.auc} for t in fitted.searched.trials]
+    trials = [{**t.params, kind.primary: t.figure} for t in fitted.searched.trials]
     trained_on = versions.current(run)
     feature_table, label_table = view_tables(run)[1].name, tables.labels(run.pipeline.name, run.key).name
     return TrainingFacts(
@@ -237,7 +240,7 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         tags=_tags(run, chosen, trained_on.tag),
         texts={
             dataset.RECORD: record.to_json(),
-            REFERENCE: reference_to_json(_reference(test, score)),
+            REFERENCE: reference_to_json(outcomes.of(kind).reference(test.label, score, test.day == test.day.max())),
             PROFILE: _profile(run, table, test, score),
             dataset.SCORES: json.dumps([float(s) for s in score]),
             "evaluation/weeks.csv": evaluate.table(weeks).to_csv(index=False),
@@ -246,8 +249,11 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
             "search/trials.json": json.dumps(trials, default=str, indent=1),
             **feature_facts(run, chosen.features, (*record.train_days, *record.holdout_days), fitted.inputs.names),
         },
-        figures={f"plots/{name}.png": figure for name, figure in plots.plots(test.label, score, importances=importances).items()},
+        figures={
+            f"plots/{name}.png": figure for name, figure in plots.plots(test.label, score, kind=kind, importances=importances).items()
+        },
         code_version=run.code_version,
+        kind=kind,
         explanation=explain(fitted.model, fitted.inputs, from_pandas(train.frame, fitted.inputs)),
     )
 
@@ -263,9 +269,10 @@ def _numbers(
 ) -> dict[str, float]:
     """The run's metrics: those that are known."""
     numbers = {f"holdout.{n}": v for n, v in overall.numbers().items()}
-    numbers |= {} if fitted.searched.auc is None else {"folds.auc": fitted.searched.auc}
-    numbers |= {f"baseline.{name}.auc": e.auc.value for name, e in heuristics.items() if e.auc.value is not None}
-    numbers |= {f"segment.{e.subject.replace('=', '.')}.auc": e.auc.value for e in segments if e.auc.value is not None}
+    primary = run.kind.primary
+    numbers |= {} if fitted.searched.figure is None else {f"folds.{primary}": fitted.searched.figure}
+    numbers |= {f"baseline.{name}.{primary}": e.primary.value for name, e in heuristics.items() if e.primary.value is not None}
+    numbers |= {f"segment.{e.subject.replace('=', '.')}.{primary}": e.primary.value for e in segments if e.primary.value is not None}
     numbers |= kpi_metrics(acting_on(run.pipeline, test, score))
     return numbers
 
@@ -292,20 +299,6 @@ def _params(fitted: Fitted, config: TrainingConfig) -> dict[str, Any]:
 
 def _days(numbers: tuple[int, ...]) -> tuple[date, ...]:
     return tuple(_EPOCH + timedelta(days=int(n)) for n in numbers)
-
-
-def _reference(test: Rows, score: Any) -> Reference:
-    """The holdout as the monitoring compares with it. The error is one cohort's: weekly cohorts hold the same customers again."""
-    newest = test.day == test.day.max()
-    error = metrics.auc_standard_error(test.label[newest], score[newest])
-    auc = metrics.roc_auc(test.label, score).value
-    return Reference(
-        rows=int(newest.sum()),
-        auc=float("nan") if auc is None else auc,
-        auc_se=float("nan") if error.value is None else error.value,
-        base_rate=float(test.label.mean()),
-        mean_predicted=float(score.mean()),
-    )
 
 
 def _profile(run: Run, table: pa.Table, test: Rows, score: Any) -> str:
