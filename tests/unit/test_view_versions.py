@@ -31,7 +31,9 @@ def run(configuration: Configuration, *listed: Configuration) -> Run:
     """A run that knows what the catalogue lists, version by version, and has neither lake nor services to ask."""
     nobody = cast("Any", None)
     found = [
-        Found(entry, AT) for n, each in enumerate(listed, start=1) for entry in catalog.entries(each.pipeline, each.contracts, n, revision=1)
+        Found(entry, AT)
+        for n, each in enumerate(listed, start=1)
+        for entry in catalog.entries(each.pipeline, each.contracts, n, revision=1)
     ]
     return Run(configuration, nobody, nobody, "", "", AT, "run", {}, Silent(), "", memo={versions._MEMO: tuple(found)})
 
