@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 import oracle
 from oracle import Row, Version
 from penstock.config.model import View
-from penstock.features import asof, spec, tiles
+from penstock.features import asof, instants, spec, tiles
 
 pytestmark = pytest.mark.spark
 
@@ -219,9 +219,10 @@ def tiles_of(landed: DataFrame, listed: DataFrame, after: int, to: int, zone: st
     everything = tiles.events(landed.where(F.col("commit") <= to), seen, zone)
     versions = tiles.file_versions(listed.where(F.col("commit") <= to))
     arrived = listed.where(F.col("commit").between(after + 1, to))
-    changed = tiles.touched(everything.where(F.col("commit") > after), arrived, everything, versions, seen.entity)
+    added = everything.where(F.col("commit") > after)
+    changed = tiles.touched(added, arrived, everything, versions, seen.entity)
     # The stage hands over the replaced versions alone.
-    return tiles.tiles(changed, everything, versions.where("__replaced_at IS NOT NULL"), seen)
+    return tiles.new_tiles(added, changed, everything, versions.where("__replaced_at IS NOT NULL"), seen)
 
 
 @pytest.fixture(scope="module", params=PLACES, ids=lambda place: place.zone)
@@ -285,9 +286,10 @@ def test_the_drawn_histories_hold_what_they_are_meant_to_hold(judged: Judged) ->
     assert lost, "versions without an event"
 
 
-@pytest.mark.parametrize("delay", [0, 1])
-def test_features_equal_a_recomputation_from_the_raw_rows(judged: Judged, delay: int) -> None:
+@pytest.mark.parametrize(("delay", "few"), [(0, instants.FEW), (1, 0)], ids=["few days mixed", "delayed, too many days mixed"])
+def test_features_equal_a_recomputation_from_the_raw_rows(judged: Judged, monkeypatch: pytest.MonkeyPatch, delay: int, few: int) -> None:
     place = judged.place
+    monkeypatch.setattr(instants, "FEW", few)
     got = rows_of(asof.features(judged.tiles, view(delay), place.as_ofs, place.zone))
     assert len(got) > 200
 
@@ -320,13 +322,14 @@ def test_outcomes_equal_a_recomputation_from_the_raw_rows(judged: Judged) -> Non
     compared(judged.cases, got, expected, "as_of")
 
 
-def test_tiles_made_commit_by_commit_are_the_tiles_made_at_once(judged: Judged) -> None:
+def test_tiles_made_commit_by_commit_are_the_tiles_made_at_once(judged: Judged, monkeypatch: pytest.MonkeyPatch) -> None:
     def keyed(frame: DataFrame) -> dict[tuple[Any, ...], dict[str, Any]]:
         rows = rows_of(frame)
         found = {(r["case_no"], r["customer"], r["hop"], r["known_at"]): r for r in rows}
         assert len(found) == len(rows), "a tile stands twice"
         return found
 
+    monkeypatch.setattr(instants, "FEW", 0)  # and those of which all days are compared by instants
     at_once = keyed(tiles_of(judged.rows, judged.versions, -1, 2, judged.place.zone))
     step_by_step = keyed(judged.tiles)
     assert step_by_step.keys() == at_once.keys()
@@ -351,6 +354,24 @@ def test_no_feature_row_changes_by_what_became_known_after_it_or_happened_at_or_
     assert len(seeing) > 20
     assert judged.rows.count() > before.count()
     assert seeing == unseeing
+
+
+def test_mixed_are_the_entity_days_with_another_instant_than_most_of_their_day(spark: SparkSession) -> None:
+    early, late = T0, T0 + timedelta(days=3)
+    first, second = T0.date(), T0.date() + timedelta(days=1)
+    rows = [("a", first, early), ("b", first, early), ("b", first, late), ("a", second, late), ("c", second, late)]
+    frame = spark.createDataFrame(rows, "customer string, hop date, known_at timestamp")
+
+    def asked(found: instants.Mixed) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        within, without = ([(r["customer"], r["hop"]) for r in rows_of(part(frame))] for part in (found.within, found.without))
+        return sorted(within), sorted(without)
+
+    rest = [("a", first), ("a", second), ("c", second)]
+    assert asked(instants.mixed(frame, ["customer"], "known_at")) == ([("b", first)] * 2, rest)
+    marked = instants.mixed(frame, ["customer"], "known_at", F.col("customer") == "c")
+    assert asked(marked) == ([("b", first)] * 2 + [("c", second)], rest[:2])
+    calm = instants.mixed(frame.where("hop > '2011-03-27'"), ["customer"], "known_at")
+    assert asked(calm) == ([], sorted((c, d) for c, d, _ in rows))
 
 
 # ---- the as-of join ----

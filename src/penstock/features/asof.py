@@ -1,4 +1,8 @@
-"""Tiles become features at any set of `as_of`s, in one pass with one shuffle; and the as-of join for any other spine."""
+"""Tiles become features at any set of `as_of`s, in one pass; and the as-of join for any other spine.
+
+For one `as_of` each tile is read once and there is one shuffle. For several, a tile stands only beside those that a window
+of its reaches, and all that looks at the whole history is merged before it stands beside any.
+"""
 
 from __future__ import annotations
 
@@ -8,45 +12,57 @@ from typing import TYPE_CHECKING
 
 from penstock import clock
 from penstock.config.model import Aggregate, Facts, View
-from penstock.features.spec import COUNTED, EVENTS, Output, feature_columns, merged, outputs
+from penstock.features.instants import mixed
+from penstock.features.spec import COUNTED, EVENTS, Output, feature_columns, folded, merged, outputs, states
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _KNOWN_UNTIL = "__known_until"
+_SEEN = "__seen"
+"""The last day that a row speaks of: a tile's own hop, or the last one of the days that were merged."""
+
+Asked = tuple[datetime, date, datetime]
+"""An `as_of`, the local day that begins at it, and the instant by which facts must have been known."""
 
 
-def instants(like: DataFrame, as_ofs: Mapping[datetime, date]) -> DataFrame:
-    """A small frame of (`as_of`, `__day`): each instant and the local day that begins at it."""
-    return like.sparkSession.createDataFrame(sorted(as_ofs.items()), "as_of timestamp, __day date")
+def as_known(tiles: DataFrame, key: Sequence[str], asked: Sequence[Asked], days: tuple[int | None, int]) -> DataFrame:
+    """The tiles that count at some `as_of`, with the instant from which on each is replaced (null: never).
 
-
-def as_known(tiles: DataFrame, key: Sequence[str], when: DataFrame, days: tuple[int | None, int]) -> DataFrame:
-    """Each tile beside each `as_of` at which it is the one that counts: known by then, and not yet replaced.
-
-    Parameters: `when` has (`as_of`, `__day`, `__known_by`), the last being the instant by which facts must have been known;
-    `days` = (from, to) bounds of the hop relative to the `as_of`'s day, half-open; from None = since ever. Features look at
-    (None, 0), a label of 30 days at (0, 30).
+    Parameters: `days` = (from, to) bounds of the hop relative to the `as_of`'s day, half-open; from None = since ever.
+    Features look at (None, 0), a label of 30 days at (0, 30). Runs a query over the tiles at once.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    following = Window.partitionBy(*key, "hop").orderBy("known_at").rowsBetween(1, 1)
-    spans = tiles.withColumn(_KNOWN_UNTIL, F.first("known_at").over(following))
     first, end = days
-    fits: Column = F.col("hop") < F.date_add(F.col("__day"), end)
+    reached = (F.col("hop") < F.lit(max(day for _, day, _ in asked) + timedelta(days=end))) & (
+        F.col("known_at") <= F.lit(max(by for _, _, by in asked))
+    )
     if first is not None:
-        fits = fits & (F.col("hop") >= F.date_add(F.col("__day"), first))
+        reached = reached & (F.col("hop") >= F.lit(min(day for _, day, _ in asked) + timedelta(days=first)))
+    known = tiles.where(reached)
+    several = mixed(known, key, "known_at")
+    following = Window.partitionBy(*key, "hop").orderBy("known_at").rowsBetween(1, 1)
+    replaced = several.within(known).withColumn(_KNOWN_UNTIL, F.first("known_at").over(following))
+    return several.without(known).withColumn(_KNOWN_UNTIL, F.lit(None).cast("timestamp")).unionByName(replaced)
+
+
+def beside(known: DataFrame, asked: Sequence[Asked], fits: Column) -> DataFrame:
+    """Each tile beside each `as_of` (and its `__day`) at which it is the one that counts, where `fits` holds of the two."""
+    from pyspark.sql import functions as F
+
+    when = known.sparkSession.createDataFrame(list(asked), "as_of timestamp, __day date, __known_by timestamp")
     by = F.col("__known_by")
-    known = (F.col("known_at") <= by) & (F.col(_KNOWN_UNTIL).isNull() | (F.col(_KNOWN_UNTIL) > by))
-    return spans.join(F.broadcast(when), on=fits & known, how="inner")
+    counts = (F.col("known_at") <= by) & (F.col(_KNOWN_UNTIL).isNull() | (F.col(_KNOWN_UNTIL) > by))
+    return known.join(F.broadcast(when), on=fits & counts, how="inner")
 
 
 def features(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], timezone: str, joined: Sequence[DataFrame] = ()) -> DataFrame:
     """One row for each entity with a tile by each `as_of`: key, `as_of`, and all feature columns.
 
     `joined` are the tiles of the sources that the view joins, in its order. Each is looked at as it was known at the `as_of`;
-    it adds columns and never a row.
+    it adds columns and never a row. Runs a query over each source's tiles at once.
     """
     from pyspark.sql import functions as F
 
@@ -68,30 +84,59 @@ def aggregated(tiles: DataFrame, view: Facts, as_ofs: Mapping[datetime, date], t
 
     # Local days, as windows are: a day later is not 24 hours later when the clocks change.
     delay = timedelta(days=view.availability_delay_days)
-    known = [(at, day, clock.midnight(day - delay, timezone)) for at, day in sorted(as_ofs.items())]
-    when = tiles.sparkSession.createDataFrame(known, "as_of timestamp, __day date, __known_by timestamp")
-    rows = as_known(tiles, view.entity, when, (None, 0))
-    columns = [F.expr(_over_window(o, timezone)).cast(o.type).alias(o.name) for o in outputs(view)]
-    base = rows.groupBy(*view.entity, "as_of", "__day").agg(F.sum(EVENTS).alias("__events"), *columns).where("__events > 0")
+    asked = [(at, day, clock.midnight(day - delay, timezone)) for at, day in sorted(as_ofs.items())]
+    known = as_known(tiles, view.entity, asked, (None, 0))
+    if len(asked) == 1:
+        ever, rows = "true", beside(known, asked, F.col("hop") < F.col("__day"))
+    else:
+        ever, rows = "{hop} IS NULL", _in_reach(known, view, asked)
+    columns = [F.expr(_over_window(o, timezone, ever)).cast(o.type).alias(o.name) for o in outputs(view)]
+    events = F.expr(f"sum(CASE WHEN {ever.format(hop='hop')} THEN {EVENTS} END)").alias("__events")
+    base = rows.groupBy(*view.entity, "as_of", "__day").agg(events, *columns).where("__events > 0")
     return base.select(*view.entity, "as_of", *(o.name for o in outputs(view)))
 
 
-def outcomes(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], known_by: datetime, horizon_days: int) -> DataFrame:
-    """The view's aggregates over the horizon from each `as_of`, as known at `known_by`; entities without an event have no row."""
-    from pyspark.sql import Window
+def _in_reach(known: DataFrame, view: Facts, asked: Sequence[Asked]) -> DataFrame:
+    """For several `as_of`s: rows of all history, without a hop, and beside them each tile only where a window reaches it.
+
+    A tile of long ago would else stand beside each `as_of`. All history is merged by the first `as_of` that sees a tile,
+    before it stands beside that one and each later one.
+    """
     from pyspark.sql import functions as F
 
-    # What happened is judged by what is known at the run, not at the `as_of`: keep each day's last tile, then window it.
-    newest = (
-        Window.partitionBy(*view.entity, "hop").orderBy(F.col("known_at").desc()).rowsBetween(Window.unboundedPreceding, Window.currentRow)
-    )
-    in_reach = F.col("hop").between(F.lit(min(as_ofs.values())), F.lit(max(as_ofs.values()) + timedelta(days=horizon_days)))
-    last = (
-        tiles.where(in_reach & (F.col("known_at") <= F.lit(known_by))).withColumn("__rank", F.row_number().over(newest)).where("__rank = 1")
-    )
+    widest = max((o.days for o in outputs(view) if o.days is not None), default=0)
+    ever = {o.aggregate.name for o in outputs(view) if o.days is None}
+    windowed = {o.aggregate.name for o in outputs(view) if o.days is not None}
+    merges = {name: text for a in view.aggregates if a.name in ever for name, text in folded(a, view).items()}
+    unasked = [s.name for a in view.aggregates if a.name not in windowed for s in states(a, view)]
+    place = F.lit(None).cast("int")
+    for n, (_, day, by) in reversed(list(enumerate(asked))):
+        place = F.when((F.col("hop") < F.lit(day)) & (F.col("known_at") <= F.lit(by)), n).otherwise(place)
+    sums = [F.expr(text).alias(name) for name, text in {EVENTS: f"sum({EVENTS})", **merges}.items()]
+    history = known.groupBy(*view.entity, _KNOWN_UNTIL, place.alias("__place")).agg(*sums).where("__place IS NOT NULL")
+    seen = F.array(*(F.lit(day - timedelta(days=1)) for _, day, _ in asked))
+    since = F.array(*(F.lit(by) for _, _, by in asked))
+    rows = history.withColumns({_SEEN: seen[F.col("__place")], "known_at": since[F.col("__place")]}).drop("__place")
+    near = known.where(F.col("hop") >= F.lit(asked[0][1] - timedelta(days=widest))).withColumn(_SEEN, F.col("hop")).drop(EVENTS, *unasked)
+    # Brought together before they stand beside every `as_of`, which makes many rows of one.
+    rows = near.unionByName(rows, allowMissingColumns=True).repartition(*view.entity)
+    fits = (F.col(_SEEN) < F.col("__day")) & (F.col("hop").isNull() | (F.col("hop") >= F.date_sub(F.col("__day"), widest)))
+    return beside(rows, asked, fits)
+
+
+def outcomes(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], known_by: datetime, horizon_days: int) -> DataFrame:
+    """The view's aggregates over the horizon from each `as_of`, as known at `known_by`; entities without an event have no row.
+
+    Runs a query over the tiles at once.
+    """
+    from pyspark.sql import functions as F
+
+    # What happened is judged by what is known at the run, not at the `as_of`.
+    asked = [(at, day, known_by) for at, day in sorted(as_ofs.items())]
+    known = as_known(tiles, view.entity, asked, (0, horizon_days))
     fits = (F.col("hop") >= F.col("__day")) & (F.col("hop") < F.date_add(F.col("__day"), horizon_days))
-    rows = last.join(F.broadcast(instants(tiles, as_ofs)), on=fits, how="inner")
     whole = [Output(a.name, "", a, None) for a in view.aggregates if not a.function.startswith("days_since")]
+    rows = beside(known, asked, fits)
     return rows.groupBy(*view.entity, "as_of").agg(*(F.expr(merged(o, lambda _: "true", "")).alias(o.name) for o in whole))
 
 
@@ -132,8 +177,8 @@ def as_of_join(
     )
 
 
-def _over_window(output: Output, timezone: str) -> str:
+def _over_window(output: Output, timezone: str, ever: str) -> str:
     def within(days: int | None) -> str:
-        return "true" if days is None else f"{{hop}} >= date_add(__day, -{days})"
+        return ever if days is None else f"{{hop}} >= date_add(__day, -{days})"
 
     return merged(output, within, f"datediff(__day, to_date(from_utc_timestamp({{at}}, '{timezone}')))")

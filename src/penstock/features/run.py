@@ -265,5 +265,5 @@ def _concerned(run: Run, version: ViewVersion, facts: Facts, after: int, to: int
 
 
 def _new_tiles(run: Run, version: ViewVersion, facts: Facts, tiling: Tiling) -> DataFrame:
-    _, changed, everything, replaced = _changes(run, version, facts, tiling.after, tiling.to, tiling.hops)
-    return tiles.tiles(changed, everything, replaced, facts)
+    added, changed, everything, replaced = _changes(run, version, facts, tiling.after, tiling.to, tiling.hops)
+    return tiles.new_tiles(added, changed, everything, replaced, facts)

@@ -137,7 +137,9 @@ def merged(output: Output, within: Callable[[int | None], str], days_since: str)
             return f"{a.function}({part(a.function)})"
         case "count_distinct":
             # One list for the widest window, which all windows share: to collect the sets for each costs a third of the pass.
-            sets = f"collect_list(CASE WHEN {within(_widest(a)).format(hop='hop')} THEN struct(hop, {a.name}__set AS members) END)"
+            widest = _widest(a)
+            reach = "true" if widest is None else within(widest).format(hop="hop")
+            sets = f"collect_list(CASE WHEN {reach} THEN struct(hop, {a.name}__set AS members) END)"
             return f"size(array_distinct(flatten(transform(filter({sets}, t -> {in_window.format(hop='t.hop')}), t -> t.members))))"
         case "first":
             return f"min({part('pair')}).value"
@@ -147,6 +149,21 @@ def merged(output: Output, within: Callable[[int | None], str], days_since: str)
             return days_since.format(at=f"max({part('at')})")
         case "days_since_first":
             return days_since.format(at=f"min({part('at')})")
+
+
+def folded(aggregate: Aggregate, view: Facts) -> dict[str, str]:
+    """The aggregate expressions that merge the states of several tiles into one state, by state name."""
+    extreme = {"min": "min", "first": "min", "days_since_first": "min"}.get(aggregate.function, "max")
+    found = {}
+    for state in states(aggregate, view):
+        match state.name.removeprefix(f"{aggregate.name}__"):
+            case "n" | "sum" | "squares":
+                found[state.name] = f"sum({state.name})"
+            case "set":
+                found[state.name] = f"array_distinct(flatten(collect_list({state.name})))"
+            case _:
+                found[state.name] = f"{extreme}({state.name})"
+    return found
 
 
 def definition(view: View, timezone: str) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from penstock.config.model import Facts
+from penstock.features.instants import mixed
 from penstock.features.spec import EVENT_TIME, LIVE, tile_states
 
 if TYPE_CHECKING:
@@ -73,6 +74,21 @@ def touched(added: DataFrame, arrived: DataFrame, all_rows: DataFrame, versions:
     return own.unionByName(lost).distinct()
 
 
+def new_tiles(added: DataFrame, changed: DataFrame, all_rows: DataFrame, versions: DataFrame, view: Facts) -> DataFrame:
+    """What `tiles` gives for the `changed` that `touched` found from `added`, sooner where a day's rows have one instant.
+
+    There an added row is no change to others: what came is the day's whole state, and one aggregation makes its tile.
+    Runs a query over `all_rows` at once.
+    """
+    from pyspark.sql import functions as F
+
+    marked = all_rows.join(F.broadcast(versions), on=list(_VERSION), how="left")
+    several = mixed(marked, view.entity, "_known_at", F.col("__replaced_at").isNotNull())
+    live = several.without(added).withColumn(LIVE, F.lit(True)).withColumn("known_at", F.col("_known_at"))
+    whole = live.groupBy(*view.entity, "hop", "known_at").agg(*_states(view))
+    return whole.unionByName(tiles(several.within(changed), several.within(all_rows), versions, view))
+
+
 def tiles(changed: DataFrame, all_rows: DataFrame, versions: DataFrame, view: Facts) -> DataFrame:
     """The tile of each (entity, hop, `known_at`) in `changed`, from all rows that are valid at that instant.
 
@@ -89,5 +105,10 @@ def tiles(changed: DataFrame, all_rows: DataFrame, versions: DataFrame, view: Fa
     lasts = F.col("__replaced_at").isNull() | (F.col("__replaced_at") > F.col("known_at"))
     # Rows that are not live stay in their group, so that a day without any still has its (empty) tile.
     marked = pairs.withColumn(LIVE, F.coalesce(began & lasts, F.lit(False)))
-    aggregates = [F.expr(s.expression).cast(s.type).alias(s.name) for s in tile_states(view)]
-    return marked.groupBy(*on, "known_at").agg(*aggregates)
+    return marked.groupBy(*on, "known_at").agg(*_states(view))
+
+
+def _states(view: Facts) -> list[Column]:
+    from pyspark.sql import functions as F
+
+    return [F.expr(s.expression).cast(s.type).alias(s.name) for s in tile_states(view)]
