@@ -26,6 +26,11 @@ Asked = tuple[datetime, date, datetime]
 """An `as_of`, the local day that begins at it, and the instant by which facts must have been known."""
 
 
+def as_of_days(like: DataFrame, as_ofs: Mapping[datetime, date]) -> DataFrame:
+    """A small frame of (`as_of`, `__day`): each instant and the local day that begins at it."""
+    return like.sparkSession.createDataFrame(sorted(as_ofs.items()), "as_of timestamp, __day date")
+
+
 def as_known(tiles: DataFrame, key: Sequence[str], asked: Sequence[Asked], days: tuple[int | None, int]) -> DataFrame:
     """The tiles that count at some `as_of`, with the instant from which on each is replaced (null: never).
 

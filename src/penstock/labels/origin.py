@@ -91,7 +91,7 @@ class OfRows:
     def labelled(self, run: Run, standing: DataFrame, to: int, as_ofs: Mapping[datetime, date]) -> DataFrame:
         """By the newest row that speaks of an (entity, `as_of`)."""
         pipeline = run.pipeline
-        pairs = said.spoken(self.rows(run, to, run.as_of), asof.instants(standing, as_ofs), pipeline.label)
+        pairs = said.spoken(self.rows(run, to, run.as_of), asof.as_of_days(standing, as_ofs), pipeline.label)
         return define.labelled_by_rows(standing, said.newest(pairs, pipeline.features.entity), pipeline)
 
     def is_settled(self, was: str, now: str) -> bool:

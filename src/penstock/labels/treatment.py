@@ -73,7 +73,7 @@ def with_treated(run: Run, labelled: DataFrame, contacts: Contacts | None, as_of
     known = labelled.sparkSession.createDataFrame(complete, "as_of timestamp, __day date")
     rows = _rows(run, contacts.to, run.as_of)
     return said.treated(
-        labelled, rows, asof.instants(labelled, as_ofs), known, entity=run.pipeline.features.entity, within_days=contacts.within_days
+        labelled, rows, asof.as_of_days(labelled, as_ofs), known, entity=run.pipeline.features.entity, within_days=contacts.within_days
     )
 
 
