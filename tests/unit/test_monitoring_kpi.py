@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from penstock import metrics
 from penstock.config.purpose import Stakes
+from penstock.metrics import Measure
 from penstock.monitoring.kpi import KpiState, came, foretold, judged
 from penstock.monitoring.rows import kpi_rows
 
@@ -104,3 +105,17 @@ def test_a_number_that_is_not_known_is_null_with_a_state_of_its_own() -> None:
     assert (done["control_rate"].value, done["control_rate"].state) == (None, "not_evaluable")
     few = {row.name: row for row in kpi_rows([came(DAY, "2", short, STAKES, min_rows=1000)])}
     assert (few["realised"].value, few["realised"].state) == (None, "insufficient_data")
+
+
+def test_where_it_is_told_the_treated_shares_of_list_and_controls_stand_beside_the_rates() -> None:
+    told = LIST.assign(treated=[True, False, None, None, None, True])
+    found = came(DAY, "2", told, STAKES, min_rows=200)
+    assert found.treated == Measure(60 / 80)
+    assert found.control_treated == Measure(1.0), "two controls were written to, and of six it is not known"
+    named = {row.name: row for row in kpi_rows([found])}
+    assert (named["treated_share"].value, named["treated_share"].state) == (0.75, "evaluated")
+    unknown = came(DAY, "2", LIST.assign(treated=None), STAKES, min_rows=200)
+    assert unknown.treated == Measure(None, "of nobody is it known")
+    assert {row.state for row in kpi_rows([unknown]) if row.name == "treated_share"} == {"not_evaluable"}
+    assert foretold(DAY, "2", told, STAKES).treated is None
+    assert came(DAY, "2", LIST, STAKES, min_rows=200).treated is None

@@ -189,10 +189,11 @@ def test_a_list_is_pending_until_the_run_that_first_judged_it() -> None:
     assert (one.as_of, one.state, one.rows, one.contacts, one.expected, one.realised) == (FIRST, "pending", 95, 40, 60.0, None)
     later = date(2011, 10, 3)
     done = {"rows": 95.0, "contacts": 40.0, "expected": 60.1, "realised": 50.0, "realised_low": -10.0, "realised_high": 90.0}
-    judged = [*told_of(later, FIRST, "evaluated", **done, list_rate=0.7, control_rate=None), *pending]
+    done |= {"list_rate": 0.7, "treated_share": 0.9}
+    judged = [*told_of(later, FIRST, "evaluated", **done, control_rate=None), *pending]
     (one,) = shape.lists(gathered(measures=judged))
     assert (one.state, one.expected, one.realised, one.low, one.high) == ("evaluated", 60.1, 50.0, -10.0, 90.0)
-    assert (one.list_rate, one.control_rate) == (0.7, None)
+    assert (one.list_rate, one.control_rate, one.treated, one.control_treated) == (0.7, None, 0.9, None)
 
 
 def test_a_list_that_no_run_has_told_of_yet_comes_from_its_scores() -> None:

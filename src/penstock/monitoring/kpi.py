@@ -4,7 +4,8 @@ The list of an `as_of` is who was published (the control group is not) with a sc
 Its realised profit takes the outcomes as they came and the amounts of the purpose: it is what acting on the whole list would
 have brought had it turned the assumed share. It measures no effect. Where the list was really contacted, those whom that
 turned count as wrong decisions, so that the figure is rather too low; the observed rates of list and control group stand
-beside it, and their difference is what an experiment would look at.
+beside it, and their difference is what an experiment would look at. Where a source tells what was really done, so do the shares
+of both that were treated: a list that nobody read, or a control group that was written to, shows nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ from penstock import metrics, worth
 from penstock.config.purpose import Stakes
 from penstock.metrics import Interval, Measure, Vector
 
-ACTED, CONTROL = "acted", "is_control"
-"""Columns of the rows: the published score reaches the threshold; the entity is withheld."""
+ACTED, CONTROL, TREATED = "acted", "is_control", "treated"
+"""Columns of the rows: the published score reaches the threshold; the entity is withheld; it was really treated (null: not known).
+
+The last is there only where a source tells of treatments.
+"""
 
 
 class KpiState(StrEnum):
@@ -51,6 +55,10 @@ class ListKpi:
     """Observed share of ones on the list."""
     control_rate: Interval
     """The same of the withheld rows whose score would have put them there."""
+    treated: Measure | None = None
+    """Share of the list that was really treated, of those of whom it is known; None where nobody tells."""
+    control_treated: Measure | None = None
+    """The same of the withheld rows, of whom nobody should have been."""
     reason: str = ""
 
     @property
@@ -102,7 +110,17 @@ def _kpi(
     score, count, acted = _floats(free, "score"), _floats(free, "count"), free[ACTED].to_numpy(dtype=bool)
     faulty = metrics.fault(np.zeros_like(score), score)
     expected = Measure(None, faulty) if faulty else Measure(worth.profit(score, acted, stakes, count))
-    return ListKpi(as_of, model_version, state, stakes, int(count.sum()), int(count[acted].sum()), expected, *found, reason=why)
+    done = (None, None) if state == KpiState.PENDING else (_treated(free), _treated(rows[rows[CONTROL]]))
+    return ListKpi(as_of, model_version, state, stakes, int(count.sum()), int(count[acted].sum()), expected, *found, *done, reason=why)
+
+
+def _treated(rows: pd.DataFrame) -> Measure | None:
+    """The share of treated ones among the rows that reach the threshold."""
+    if TREATED not in rows:
+        return None
+    known = rows[rows[ACTED] & rows[TREATED].notna()]
+    count = int(known["count"].sum())
+    return Measure(known.loc[known[TREATED].eq(True), "count"].sum() / count) if count else Measure(None, "of nobody is it known")
 
 
 def _ones(rows: pd.DataFrame) -> tuple[int, int]:

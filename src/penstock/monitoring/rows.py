@@ -95,6 +95,8 @@ def kpi_rows(lists: Iterable[ListKpi]) -> tuple[MetricRow, ...]:
             known |= {
                 name: Measure(rate.value, rate.reason) for name, rate in (("list_rate", k.list_rate), ("control_rate", k.control_rate))
             }
+            done = {"treated_share": k.treated, "control_treated_share": k.control_treated}
+            known |= {name: share for name, share in done.items() if share is not None}
         for name, measure in known.items():
             more = {"means": MEANING} if name.startswith("realised") else {}
             state = k.state.value if measure.known else NOT_EVALUABLE if k.state == KpiState.EVALUATED else k.state.value

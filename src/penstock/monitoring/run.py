@@ -15,7 +15,7 @@ from penstock.monitoring import outcomes
 from penstock.monitoring import rows as told
 from penstock.monitoring.decide import Attempt, Decision, DriftLook, Evidence, Production, decide
 from penstock.monitoring.drift import DriftFinding, DriftState, find_drift
-from penstock.monitoring.kpi import ACTED, CONTROL, ListKpi, foretold, judged
+from penstock.monitoring.kpi import ACTED, CONTROL, TREATED, ListKpi, foretold, judged
 from penstock.monitoring.performance import Performance
 from penstock.monitoring.profile import Profile, count_frame, counts_from_rows, from_json
 from penstock.monitoring.reference import PROFILE, REFERENCE
@@ -136,7 +136,8 @@ def _evidence(run: Run, chosen: Plan) -> tuple[Evidence, list[tuple[Any, ...]]]:
 def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
     """Each matured cohort's scores that foresaw it, with their outcomes: the first champion's of each (entity, as_of), backfills aside.
 
-    One row for each `day`, `model_version`, segment, `is_control`, `acted`, and what the kind's outcomes keep apart.
+    One row for each `day`, `model_version`, segment, `is_control`, `acted`, `treated` where that is told, and what the kind's outcomes
+    keep apart.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as F
@@ -145,8 +146,9 @@ def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
     if chosen.labels < 0 or not run.lake.exists(table):
         return None
     key = [*(name for name, _ in run.key), "as_of"]
+    done = [TREATED] if run.pipeline.treated else []
     label_rows = run.lake.read(tables.labels(run.pipeline.name, run.key), chosen.labels)
-    outcome = label_rows.where(F.col("state").isin("matured", "revised") & F.col("label").isNotNull()).select(*key, "label")
+    outcome = label_rows.where(F.col("state").isin("matured", "revised") & F.col("label").isNotNull()).select(*key, "label", *done)
     regular = run.lake.read(table).where(~F.col("backfill") & (F.col("role") == "champion") & (F.col("as_of") <= F.lit(run.as_of)))
     first = Window.partitionBy(*key).orderBy("promotion").rowsBetween(Window.unboundedPreceding, Window.currentRow)
     foresaw = regular.withColumn("__rank", F.row_number().over(first)).where("__rank = 1")
@@ -155,17 +157,17 @@ def _came(run: Run, chosen: Plan) -> pd.DataFrame | None:
     if segments:
         # Segments are columns that the configuration names, whatever the model was trained on.
         joined = joined.join(versions.rows(run, versions.current(run)).select(*key, *segments), on=key, how="left")
-    return _counted(run, joined, *segments)
+    return _counted(run, joined, *segments, *done)
 
 
-def _counted(run: Run, scored: DataFrame, *segments: str) -> pd.DataFrame:
+def _counted(run: Run, scored: DataFrame, *more: str) -> pd.DataFrame:
     """Rows with `label` and `score`, summed up: what leaves Spark is bounded, whatever the number of entities."""
     from pyspark.sql import functions as F
 
     stakes = run.pipeline.stakes
     # As the published score is rounded for its band, so that this list is the one that was read.
     acted = F.lit(False) if stakes is None else F.round("score", stakes.digits) >= F.lit(stakes.threshold)
-    by: list[str | Column] = [F.unix_micros("as_of").alias("at"), "model_version", acted.alias(ACTED), CONTROL, *segments]
+    by: list[str | Column] = [F.unix_micros("as_of").alias("at"), "model_version", acted.alias(ACTED), CONTROL, *more]
     counted = outcomes.of(run.kind).summed(scored, by)
     frame: pd.DataFrame = counted.toArrow().to_pandas()
     days = [clock.local_day(clock.from_epoch(int(at)), run.contract.timezone) for at in frame["at"]]

@@ -61,7 +61,8 @@ class Kpi:
 class ListProfit:
     """One published list: `contacts` of its `rows` reach the threshold. Realised once its labels have matured, as if all had been contacted.
 
-    The rates are observed shares of ones: on the list, and among the withheld rows that would have been on it.
+    The rates are observed shares of ones: on the list, and among the withheld rows that would have been on it. The treated shares
+    are of both, as far as it is known what was really done.
     """
 
     as_of: date
@@ -75,6 +76,8 @@ class ListProfit:
     high: float | None = None
     list_rate: float | None = None
     control_rate: float | None = None
+    treated: float | None = None
+    control_treated: float | None = None
 
 
 @dataclass(frozen=True)

@@ -225,6 +225,8 @@ def _list(as_of: date, version: str, rows: list[Row]) -> ListProfit:
         high=values.get("realised_high"),
         list_rate=values.get("list_rate"),
         control_rate=values.get("control_rate"),
+        treated=values.get("treated_share"),
+        control_treated=values.get("control_treated_share"),
     )
 
 
