@@ -9,10 +9,10 @@ Source: Delta Lake documentation, "Idempotent table writes in foreachBatch", and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from penstock.errors import BusyError, FailedError, UsageError
 from penstock.lake.tables import Table
@@ -28,6 +28,7 @@ _PROPERTIES = {
     "delta.deletedFileRetentionDuration": "interval 400 days",
 }
 _RECENT = 200
+T = TypeVar("T")
 FENCE = "fence"
 """The digest of an append that only fences."""
 
@@ -81,6 +82,14 @@ class Lake:
         properties = ", ".join(f"'{key}' = '{value}'" for key, value in (_PROPERTIES | table.properties).items())
         self.spark.sql(f"CREATE TABLE IF NOT EXISTS {self.sql_name(table)} ({columns}) USING delta TBLPROPERTIES ({properties})")
         self._known.add(table.name)
+
+    def widen(self, table: Table) -> None:
+        """Give a table that an earlier release made the columns that it did not have yet; they are null in its rows."""
+        if not self.exists(table):
+            return
+        known = set(self.read(table).columns)
+        if missing := [f"{quoted(name)} {kind}" for name, kind in table.columns if name not in known]:
+            self.spark.sql(f"ALTER TABLE {self.sql_name(table)} ADD COLUMNS ({', '.join(missing)})")
 
     def check_definition(self, table: Table) -> None:
         """Raise UsageError when the table that is there was made from another definition."""
@@ -213,6 +222,93 @@ class Lake:
         raise BusyError(
             f"append to {table.name}", got="a newer holder of the lease", expected=txn.run_id, left="This run wrote nothing more"
         )
+
+
+@dataclass(frozen=True)
+class TableState:
+    """What an outside table is now: its own id, its newest version, and whether it keeps a change feed."""
+
+    id: str
+    version: int
+    feed: bool
+
+
+@dataclass(frozen=True)
+class ExternalTable:
+    """A Delta table that somebody else writes: a name in the catalog (checked where it was read), or a folder or URI. Only ever read."""
+
+    name: str | None
+    path: str
+
+    def __str__(self) -> str:
+        """As people call it."""
+        return self.name or self.path
+
+    def state(self, spark: SparkSession) -> TableState:
+        """The table as it is now. Raises UsageError where there is none that can be read, or it is no Delta table."""
+        from pyspark.errors import PySparkException
+
+        try:
+            found = spark.sql(f"DESCRIBE DETAIL {self._sql_name()}").select("format", "id", "properties").collect()[0]
+            if found["format"] != "delta":
+                raise self._missing(f"a table of format {found['format']}")
+            version = int(spark.sql(f"DESCRIBE HISTORY {self._sql_name()} LIMIT 1").select("version").collect()[0][0])
+        except PySparkException as error:
+            raise self._missing(f"none that can be read ({error.getCondition() or type(error).__name__})") from error
+        return TableState(str(found["id"]), version, found["properties"].get("delta.enableChangeDataFeed") == "true")
+
+    def read(self, spark: SparkSession, version: int) -> DataFrame:
+        """The table's rows at a version. Raises UsageError when it cannot be read any more."""
+        try:
+            frame = self._load(spark.read.format("delta").option("versionAsOf", version))
+            frame.schema  # noqa: B018 - asked over Connect too, which else would look only when rows are wanted
+        except _spark_errors() as error:
+            raise UsageError(
+                f"version {version} of table {self}",
+                got="none that can be read",
+                expected="the version that a landing began with",
+                left="Nothing more landed",
+                next="bring the table back as it was, or let this user read it",
+            ) from error
+        return frame
+
+    def from_feed(self, spark: SparkSession, after: int, to: int, look: Callable[[DataFrame], T]) -> T | None:
+        """What `look` finds in the rows that commits in (`after`, `to`] added or took away, an updated one as it was and as it is.
+
+        None when the feed cannot be read: it began later, its files or the log are gone, or the columns have changed in between.
+        """
+        reader = spark.read.format("delta").option("readChangeFeed", "true")
+        try:
+            return look(self._load(reader.option("startingVersion", after + 1).option("endingVersion", to)))
+        except _spark_errors():
+            return None
+
+    def _load(self, reader: Any) -> DataFrame:
+        frame: DataFrame = reader.table(self._sql_name()) if self.name else reader.load(self.path)
+        return frame
+
+    def _sql_name(self) -> str:
+        return ".".join(quoted(part) for part in self.name.split(".")) if self.name else f"delta.{quoted(self.path)}"
+
+    def _missing(self, got: str) -> UsageError:
+        return UsageError(
+            f"table {self}",
+            got=got,
+            expected="a Delta table",
+            left="Nothing landed",
+            next="correct schema.physicalName in the contract or sources in conf/env, or let this user read it",
+        )
+
+
+def _spark_errors() -> tuple[type[Exception], ...]:
+    """What a query that cannot be answered raises: one kind over Connect, and another one as well in a session of this process."""
+    from pyspark.errors import PySparkException
+
+    try:
+        from py4j.protocol import Py4JJavaError
+    except ImportError:
+        return (PySparkException,)
+    return (PySparkException, Py4JJavaError)
 
 
 def quoted(name: str) -> str:
