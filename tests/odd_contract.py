@@ -36,12 +36,7 @@ description: {{purpose: Rows of odd formats.}}
 team: {{name: tests}}
 schema:
   - name: odd
-    physicalType: {kind}{
-        f'''
-    physicalName: {table}'''
-        if table
-        else ""
-    }
+    physicalType: {kind}{named}
     properties:
       - {{name: id, logicalType: string, physicalType: string}}
       - {{name: amount, logicalType: number, physicalType: "decimal(14,2)"}}

@@ -7,19 +7,25 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
+import odd_contract
 import shop
 from penstock.clock import midnight
 from penstock.config.load import Configuration, load
 from penstock.errors import DataError, UsageError
 from penstock.lake import tables
+from penstock.lake.contract import load_contract
 from penstock.lake.delta import ExternalTable, Lake
+from penstock.landing import columnar, plain
 from penstock.landing import source as landing
 from penstock.orchestrate.local import run_stages
 from penstock.stage import Report, Run
@@ -332,3 +338,28 @@ def test_a_table_that_does_not_fit_is_refused_by_name(place: Place) -> None:
     ):
         assert fault in str(caught.value)
     assert not Lake(place.spark, place.folder / "lake").exists(f"landing_{shop.SOURCE}")
+
+
+def test_values_become_the_text_that_parquet_files_give(spark: SparkSession, tmp_path: Path) -> None:
+    naive = datetime.fromisoformat
+    made = load_contract(odd_contract.write(tmp_path, "delta", known="day"))
+    at = [naive("2024-03-31T01:30:00.123456"), naive("1969-12-31T23:59:59"), None, naive("2024-07-01")]
+    days = pa.array([naive("2024-01-01"), naive("2024-01-02T03:00"), None, naive("1900-02-28")], pa.timestamp("us"))
+    for amounts, zoned in (
+        (pa.array([0.1, -1234567.25, 3.0, None], pa.float64()), True),
+        (pa.array([0.1, 2.0**53, -0.0, 1e-3], pa.float32()), False),
+        (pa.array([Decimal("0.00"), Decimal("-1.10"), None, Decimal("12345678901234.99")], pa.decimal128(16, 2)), True),
+    ):
+        columns = {
+            "id": pa.array(["", " a", None, "é"]),
+            "amount": amounts,
+            "day": days,
+            "at": pa.array(at, pa.timestamp("us", tz="UTC" if zoned else None)),
+            "flag": pa.array([True, False, None, True]),
+            "n": pa.array([1, -2, None, 2**31 - 1], pa.int32()),
+        }
+        pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+        rows = plain.texts(spark.read.parquet(str(tmp_path / "t.parquet")), made).collect()
+        kinds = {c.name: c.type for c in made.columns}
+        expected = {name: columnar.text_of(values, kinds[name]).to_pylist() for name, values in columns.items()}
+        assert {name: [row[name] for row in rows] for name in columns} == expected

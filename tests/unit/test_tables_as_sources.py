@@ -21,7 +21,8 @@ from penstock.config.load import load
 from penstock.errors import ConfigError
 from penstock.lake.contract import known_from, load_contract
 from penstock.landing import deltas, plain
-from penstock.landing.deltas import EMPTY, Content, due_between
+from penstock.landing.contents import EMPTY, Content, with_undated
+from penstock.landing.deltas import due_between
 from penstock.landing.parts import is_day_of, part_name
 from penstock.orchestrate.conf_diff import contract_changes
 
@@ -139,10 +140,10 @@ def test_every_day_becomes_due_exactly_once(tmp_path_factory: pytest.TempPathFac
 
 def test_rows_without_a_day_stay_with_the_first_day_there_ever_was() -> None:
     one, two = Content(3, 10, 20), Content(1, 5, 7)
-    assert deltas._with_undated({date(2024, 1, 2): one, None: two}, None) == ({date(2024, 1, 2): Content(4, 15, 27)}, date(2024, 1, 2))
+    assert with_undated({date(2024, 1, 2): one, None: two}, None) == ({date(2024, 1, 2): Content(4, 15, 27)}, date(2024, 1, 2))
     first = date(2024, 1, 3)
-    assert deltas._with_undated({date(2024, 1, 2): one, None: two}, first) == ({date(2024, 1, 2): one, first: two}, first)
-    assert deltas._with_undated({None: two}, None) == ({None: two}, None)
+    assert with_undated({date(2024, 1, 2): one, None: two}, first) == ({date(2024, 1, 2): one, first: two}, first)
+    assert with_undated({None: two}, None) == ({None: two}, None)
     assert deltas._with_first(frozenset({first}), first) == {first, None}
     assert deltas._with_first(frozenset({first}), date(2024, 1, 2)) == {first}
 

@@ -7,10 +7,10 @@ version, and compared with what has landed. Rows that tell no day belong to the 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock import clock
@@ -20,15 +20,14 @@ from penstock.lake.contract import Contract, known_from
 from penstock.lake.delta import ExternalTable, TableState, quoted
 from penstock.landing import plain
 from penstock.landing.arrivals import Arrival, Chosen, Found, Span, decide
-from penstock.landing.landed import Landed
+from penstock.landing.contents import DAY, EMPTY, Content, contents_of, with_undated
+from penstock.landing.landed import Landed, unlisted
 from penstock.landing.parts import part_name
 from penstock.landing.rows import typed_columns
 from penstock.stage import Run
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
-
-DAY = "__day"
+    from pyspark.sql import DataFrame
 
 
 @dataclass(frozen=True)
@@ -41,36 +40,10 @@ class Cursor:
     first: date | None
 
 
-@dataclass(frozen=True)
-class Content:
-    """A day's rows: their number, and two sums of hashes of their text."""
-
-    rows: int = 0
-    one: int = 0
-    two: int = 0
-
-    def __add__(self, other: Content) -> Content:
-        """The rows of both."""
-        return Content(self.rows + other.rows, self.one + other.one, self.two + other.two)
-
-    @property
-    def digest(self) -> str:
-        """64 hex digits, the same for the same rows whatever their order.
-
-        Two days with equal digests that are not equal would need two sums of 64-bit hashes (xxhash64 under two seeds) to agree:
-        about one in 2**128 for changes that happen. The hash is no cryptographic one: who means to can find such rows, and
-        would keep a changed day from landing again, which they could as well do by not writing it.
-        """
-        return hashlib.sha256(f"{self.rows} {self.one} {self.two}".encode()).hexdigest()
-
-
-EMPTY = Content().digest
-
-
 def table_of(run: Run, source: str) -> ExternalTable:
     """Where a source's table is: as the settings say, else the contract, else a folder of its name in the landing folder."""
     name = run.settings.sources.get(source) or run.contract_of(source).table_name
-    return ExternalTable(name, f"{run.landing}/{source}")
+    return ExternalTable(name, f"{run.landing if '://' in run.landing else Path(run.landing).absolute()}/{source}")
 
 
 def choose(run: Run, source: str, landed: Landed) -> Chosen:
@@ -78,12 +51,13 @@ def choose(run: Run, source: str, landed: Landed) -> Chosen:
     table = table_of(run, source)
     state = table.state(run.lake.spark)
     cursor = _cursor(run, tables.files(source), state)
-    to = _version_of(landed.unlisted, state)
+    begun = frozenset[str]() if landed.clean else unlisted(run, source)
+    to = _version_of(begun, state)
     asked = _asked(run, source, table, cursor, to, feed=state.feed)
     if asked is not None and not asked:
         return Chosen((), ())
     rows = _dated(run, source, table, to, _with_first(asked, cursor.first))
-    found, first = _with_undated(_contents(rows), cursor.first)
+    found, first = with_undated(contents_of(rows), cursor.first)
     if None in found:
         raise _unfit(source, table, [f"no row has a day in column {run.contract_of(source).known_column!r}"])
     gone = {day for name in landed.digests if (day := _day(name)) not in found and (asked is None or day in asked)}
@@ -94,7 +68,7 @@ def choose(run: Run, source: str, landed: Landed) -> Chosen:
         )  # fmt: skip
     contents = {day: content for day, content in found.items() if day is not None} | dict.fromkeys(gone, Content())
     arrivals = decide(_changed(run, source, contents, landed.digests, to, first), {}, landed.last, run.as_of)
-    _require_adopted(table, landed.unlisted, arrivals)
+    _require_adopted(table, begun, arrivals)
     return Chosen(arrivals, tuple((None, a.file.rows) for a in arrivals), Span(cursor.version, to, cursor.table))
 
 
@@ -142,9 +116,9 @@ def _cursor(run: Run, files: tables.Table, state: TableState) -> Cursor:
     return Cursor(f"{int(number) + 1}:{state.id}", -1, None, histories[0]["first"])
 
 
-def _version_of(unlisted: frozenset[str], state: TableState) -> int:
+def _version_of(begun: frozenset[str], state: TableState) -> int:
     """The version to read: the newest, or that of a killed landing, which is finished before anything else."""
-    return max((int(digest.rpartition("@")[2]) for digest in unlisted), default=state.version)
+    return max((int(digest.rpartition("@")[2]) for digest in begun), default=state.version)
 
 
 def _asked(
@@ -156,6 +130,7 @@ def _asked(
     due = due_between(run.contract_of(source), cursor.reach, run.as_of)
     if to <= cursor.version:
         return due
+    _fitting(run, source, table, to)
 
     def days(rows: DataFrame) -> frozenset[date | None]:
         dated = _with_day(rows, run.contract_of(source))
@@ -181,16 +156,21 @@ def _dated(run: Run, source: str, table: ExternalTable, version: int, days: froz
     """The table's rows at a version, of some days or all, as text with the day of each. Raises DataError when it does not fit the contract."""
     from pyspark.sql import functions as F
 
-    contract = run.contract_of(source)
-    rows = table.read(run.lake.spark, version)
-    if faults := plain.faults_of(rows.schema, contract):
-        raise _unfit(source, table, faults)
+    contract, rows = run.contract_of(source), _fitting(run, source, table, version)
     if days is None:
         return _with_day(rows, contract)
     known = sorted(day for day in days if day is not None)
     dated = _with_day(_around(rows, contract, known), contract)
     wanted = F.col(DAY).isin(known)
     return dated.where(wanted | F.col(DAY).isNull() if None in days else wanted)
+
+
+def _fitting(run: Run, source: str, table: ExternalTable, version: int) -> DataFrame:
+    """The table's rows at a version. Raises DataError when its columns do not fit the contract."""
+    rows = table.read(run.lake.spark, version)
+    if faults := plain.faults_of(rows.schema, run.contract_of(source)):
+        raise _unfit(source, table, faults)
+    return rows
 
 
 def _with_day(rows: DataFrame, contract: Contract) -> DataFrame:
@@ -217,35 +197,6 @@ def _around(rows: DataFrame, contract: Contract, days: Sequence[date]) -> DataFr
     return rows.where(((value >= first) & (value < end)) | value.isNull())
 
 
-def _contents(dated: DataFrame) -> dict[date | None, Content]:
-    """What each day holds; one aggregation."""
-    from pyspark.sql import functions as F
-
-    line = _line([F.col(quoted(name)) for name in dated.columns if name != DAY])
-    # As decimals: a sum of hashes is far beyond a bigint.
-    sums = [F.sum(F.xxhash64(F.lit(seed), line).cast("decimal(20,0)")) for seed in (1, 2)]
-    found = dated.groupBy(DAY).agg(F.count("*"), *sums).collect()
-    return {day: Content(rows, int(one), int(two)) for day, rows, one, two in found}
-
-
-def _line(values: Sequence[Column]) -> Column:
-    """A row as one text from which its values can be told: each with its length before it, so that no two rows have the same."""
-    from pyspark.sql import functions as F
-
-    return F.concat(*(F.coalesce(F.concat(F.length(v).cast("string"), F.lit(":"), v), F.lit("-")) for v in values))
-
-
-def _with_undated(found: Mapping[date | None, Content], first: date | None) -> tuple[dict[date | None, Content], date | None]:
-    """The rows without a day counted with the first day, and which that is; still under None where no row tells a day."""
-    days = sorted(day for day in found if day is not None)
-    first = first or next(iter(days), None)
-    if None not in found or first is None:
-        return dict(found), first
-    merged = {day: content for day, content in found.items() if day is not None}
-    own: dict[date | None, Content] = {first: merged.get(first, Content()) + found[None]}
-    return merged | own, first
-
-
 def _changed(
     run: Run, source: str, contents: Mapping[date, Content], landed: Mapping[str, str], to: int, first: date | None
 ) -> tuple[Found, ...]:
@@ -259,9 +210,9 @@ def _changed(
     return tuple(found)
 
 
-def _require_adopted(table: ExternalTable, unlisted: frozenset[str], arrivals: Sequence[Arrival]) -> None:
+def _require_adopted(table: ExternalTable, begun: frozenset[str], arrivals: Sequence[Arrival]) -> None:
     """Raise DataError when rows that a killed landing left cannot be had again: others beside them would count twice."""
-    if lost := unlisted - {a.file.digest for a in arrivals}:
+    if lost := begun - {a.file.digest for a in arrivals}:
         raise DataError(
             f"table {table}",
             got=f"other rows of {len(lost)} days than a killed landing began to land, or days not due yet",

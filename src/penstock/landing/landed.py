@@ -20,14 +20,13 @@ class Landed:
     """File → its present digest."""
     last: datetime | None
     """The instant up to which landing has been done."""
-    unlisted: frozenset[str]
-    """The digests of the rows that a killed run has left, with nothing told of them yet."""
+    clean: bool
+    """Whether the last landing ended well; else it may have left rows here of which nothing is told yet."""
 
 
-def look(run: Run, files: tables.Table, written: Sequence[tables.Table], *, clean: bool) -> Landed:
-    """What has landed; after a killed run (not `clean`) also what of the tables `written` before the files table is not listed there."""
-    digests, last = _known(run, files)
-    return Landed(digests, last, frozenset() if clean else _unlisted(run, files, written))
+def look(run: Run, files: tables.Table, *, clean: bool) -> Landed:
+    """What the files table of a source says."""
+    return Landed(*_known(run, files), clean)
 
 
 def _known(run: Run, files: tables.Table) -> tuple[dict[str, str], datetime | None]:
@@ -47,9 +46,10 @@ def _known(run: Run, files: tables.Table) -> tuple[dict[str, str], datetime | No
     return {row["_file"]: row["digest"] for row in found}, max(instants, default=None)
 
 
-def _unlisted(run: Run, files: tables.Table, written: Sequence[tables.Table]) -> frozenset[str]:
-    found: set[str] = set()
-    for table in written:
+def unlisted(run: Run, source: str) -> frozenset[str]:
+    """The digests of landed and quarantined rows that the files table does not tell of: a killed landing left them."""
+    files, found = tables.files(source), set[str]()
+    for table in (tables.quarantine(source, []), tables.landing(source, [])):
         if run.lake.exists(table):
             there = run.lake.read(table).select("_file", "_known_at", "_file_digest").distinct()
             if run.lake.exists(files):

@@ -45,7 +45,7 @@ def plan(run: Run, source: str) -> Plan:
     contract = run.contract_of(source)
     quarantine, landing, listed = source_tables(contract, source)
     clean = run.leases[run.jobs[source_job(source)]].clean if run.leases else True
-    before = look(run, listed, (quarantine, landing), clean=clean)
+    before = look(run, listed, clean=clean)
     _require_kind(source, contract, before.digests)
     found = _kind(contract).choose(run, source, before)
     arrivals, there = (found.arrivals, frozenset[str]()) if clean else adopt(run, listed, landing, found.arrivals)
