@@ -27,7 +27,8 @@ from penstock.lake.contract import load_contract
 from penstock.lake.delta import ExternalTable, Lake
 from penstock.landing import columnar, plain
 from penstock.landing import source as landing
-from penstock.orchestrate.local import run_stages
+from penstock.orchestrate.local import plan_stages, run_stages
+from penstock.orchestrate.shown import plan_lines
 from penstock.stage import Report, Run
 
 FIRST = date(2023, 2, 6)
@@ -233,6 +234,9 @@ def named(place: Place) -> Iterator[Place]:
 
 
 def test_with_a_feed_only_the_days_that_commits_touched_are_read(named: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    (plan,) = plan_stages(named.run(3), ("land",))
+    assert "arrivals 3: file name shop_orders@2023-02-06" in plan_lines([plan])[1]
+    assert "span after -1, to 1" in plan_lines([plan])[1]
     assert named.land(3).summary == "3 days, 36 rows landed, 0 quarantined"
     read: list[frozenset[date | None] | None] = []
     asked = landing.deltas._asked

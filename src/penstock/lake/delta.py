@@ -253,8 +253,9 @@ class ExternalTable:
             if found["format"] != "delta":
                 raise self._missing(f"a table of format {found['format']}")
             version = int(spark.sql(f"DESCRIBE HISTORY {self._sql_name()} LIMIT 1").select("version").collect()[0][0])
-        except PySparkException as error:
-            raise self._missing(f"none that can be read ({error.getCondition() or type(error).__name__})") from error
+        except _spark_errors() as error:
+            said = error.getCondition() if isinstance(error, PySparkException) else None
+            raise self._missing(f"none that can be read ({said or type(error).__name__})") from error
         return TableState(str(found["id"]), version, found["properties"].get("delta.enableChangeDataFeed") == "true")
 
     def read(self, spark: SparkSession, version: int) -> DataFrame:
