@@ -48,8 +48,11 @@ def plan(run: Run, source: str) -> Plan:
     before = look(run, listed, clean=clean)
     _require_kind(source, contract, before.digests)
     found = _kind(contract).choose(run, source, before)
-    arrivals, there = (found.arrivals, frozenset[str]()) if clean else adopt(run, listed, landing, found.arrivals)
-    quarantined = frozenset[str]() if clean else adopt(run, listed, quarantine, arrivals)[1]
+    if clean:
+        return Plan(source, found.arrivals, found.sizes, frozenset(), frozenset(), found.span)
+    # Either table may hold the known time that was given: all of an arrival's rows have the same one.
+    arrivals, there = adopt(run, listed, landing, found.arrivals)
+    arrivals, quarantined = adopt(run, listed, quarantine, arrivals)
     return Plan(source, arrivals, found.sizes, there, quarantined, found.span)
 
 
