@@ -17,12 +17,14 @@ def write(
     offset: bool = False,
     zone: str = "UTC",
     known: str | None = None,
+    table: str | None = None,
 ) -> Path:
-    """`day` and `at` are formats; `known` is the column that tells a row's day."""
+    """`day` and `at` are formats; `known` is the column that tells a row's day; `table` is a Delta table's name in the catalog."""
     written = f"{{format: '{day}'}}" if day else "{}"
     options = ", ".join([*([f"format: '{at}'"] if at else []), *(["timezone: true"] if offset else [])])
-    ending = {"csv": "csv", "json": "jsonl", "parquet": "parquet"}[kind]
+    ending = {"csv": "csv", "json": "jsonl", "parquet": "parquet", "delta": ""}[kind]
     known_time: dict[str, Any] = {"column": known} if known else {"file": f"{{date}}.{ending}"}
+    named = f"\n    physicalName: {table}" if table else ""
     text = f"""
 apiVersion: v3.1.0
 kind: DataContract
@@ -34,7 +36,7 @@ description: {{purpose: Rows of odd formats.}}
 team: {{name: tests}}
 schema:
   - name: odd
-    physicalType: {kind}
+    physicalType: {kind}{named}
     properties:
       - {{name: id, logicalType: string, physicalType: string}}
       - {{name: amount, logicalType: number, physicalType: "decimal(14,2)"}}

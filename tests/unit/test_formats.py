@@ -22,9 +22,9 @@ from penstock.lake.contract import Contract, load_contract, missing_days
 from penstock.lake.timeformats import local_day, moment, regex_of
 from penstock.landing.arrivals import decide, files_in, parts_of
 from penstock.landing.columnar import text_of
+from penstock.landing.files import _readings
 from penstock.landing.layout import Layout, layout_of
 from penstock.landing.read import FILE_COLUMNS, compare_header, inspect, parse
-from penstock.landing.source import _readings
 
 PAIR = (("A", "a"), ("B", "b"))
 JSON, PARQUET = Layout(PAIR, format="json"), Layout(PAIR, format="parquet")

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,6 +96,8 @@ def load(folder: Path, env: str, pipeline: str, overrides: Iterable[str] = ()) -
     if chosen is not None and len(contracts) == len(named):
         personal = [c.name for source in chosen.feature_sources for c in contracts[source].columns if c.is_personal]
         faults += [f"pipelines/{pipeline}.yml: features.{fault}" for fault in reasons.faults(chosen.features, personal)]
+    if settings is not None:
+        faults += _elsewhere(folder, env, settings, contracts)
     if faults or settings is None or chosen is None:
         raise ConfigError(faults, next=f"correct the keys named above in {folder}")
     if chosen.name != pipeline:
@@ -157,6 +159,16 @@ def _contract(folder: Path, source: str, faults: list[str]) -> Contract | None:
     except ConfigError as error:
         faults.extend(error.faults)
         return None
+
+
+def _elsewhere(folder: Path, env: str, settings: Settings, contracts: Mapping[str, Contract]) -> Iterator[str]:
+    """What is wrong with the tables that an environment names for sources: those of other pipelines are judged with these."""
+    for source in settings.sources:
+        where = f"env/{env}.yml or base.yml: sources.{source}"
+        if not (folder / "contracts" / f"{source}.yml").is_file():
+            yield f"{where}: got no contracts/{source}.yml, expected a source"
+        elif source in contracts and contracts[source].file_format != "delta":
+            yield f"{where}: got a table for files of {contracts[source].file_format}, expected schema.physicalType: delta in contracts/{source}.yml"
 
 
 def _validate(model: type[M], tree: Mapping[str, Any], where: str, faults: list[str]) -> M | None:

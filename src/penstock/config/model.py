@@ -18,7 +18,7 @@ from penstock.config.monitoring import MonitoringConfig
 from penstock.config.publish import Band, PublishConfig
 from penstock.config.purpose import Purpose, Stakes
 from penstock.config.training import TrainingConfig
-from penstock.config.types import Expression, Name, Reasons, SqlType, Window
+from penstock.config.types import Expression, Name, Reasons, SqlType, TableName, Window
 from penstock.config.values import Frozen
 
 _VERSIONED = re.compile(r".*_v[0-9]+")
@@ -294,6 +294,8 @@ class Settings(Frozen):
     mlflow: MlflowSettings = MlflowSettings()
     leases: LeaseSettings = LeaseSettings()
     promotion: Promotion = Promotion()
+    sources: dict[Name, TableName] = Field(default_factory=dict)
+    """Source → the catalog's name of its table here, in place of the one in the contract (`schema.physicalName`)."""
 
 
 class Place(Frozen):

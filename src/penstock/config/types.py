@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from penstock.config import reasons
-from penstock.lake.expressions import check_expression, check_identifier
+from penstock.lake.expressions import check_expression, check_identifier, check_table_name
 
 WINDOW = re.compile(r"[1-9][0-9]{0,3}d|all")
 _TYPE = re.compile(r"boolean|int|bigint|float|double|string|date|timestamp|decimal\(([1-9]|[12][0-9]|3[0-8]), ?([0-9]|[12][0-9]|3[0-8])\)")
@@ -16,6 +16,11 @@ _TYPE = re.compile(r"boolean|int|bigint|float|double|string|date|timestamp|decim
 
 def _identifier(name: str) -> str:
     check_identifier(name)
+    return name
+
+
+def _table_name(name: str) -> str:
+    check_table_name(name)
     return name
 
 
@@ -43,6 +48,7 @@ def _reason(text: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(_identifier)]
+TableName = Annotated[str, AfterValidator(_table_name)]
 Expression = Annotated[str, AfterValidator(_expression)]
 Window = Annotated[str, AfterValidator(_window)]
 SqlType = Annotated[str, AfterValidator(_type)]

@@ -22,6 +22,7 @@ from penstock.clock import days_between, midnight
 from penstock.config.strict_yaml import parsed
 from penstock.config.values import Frozen
 from penstock.errors import ConfigError, DataError
+from penstock.lake.expressions import check_table_name
 from penstock.lake.odcs import Bound, Csv, Custom, Document, Promise, Promises, Property, Quality, SchemaObject
 from penstock.lake.timeformats import regex_of
 
@@ -112,7 +113,9 @@ class Contract(Frozen):
     columns: tuple[Column, ...]
     row_rules: tuple[RowRule, ...]
     batch_rules: tuple[BatchRule, ...]
-    file_format: Literal["csv", "json", "parquet"]
+    file_format: Literal["csv", "json", "parquet", "delta"]
+    table_name: str | None
+    """The catalog's name of a table that is read by its versions; None where it is a folder, and of files."""
     delimiter: str
     file_pattern: str | None
     """A file's name, with `{date}` where its day stands; a compressed file has `.gz` or `.zst` after it."""
@@ -212,22 +215,39 @@ def _file_faults(table: SchemaObject, custom: Custom) -> list[str]:
     """Where format, file names and the column of the known time do not fit together."""
     faults = []
     pattern, name = custom.known_time.file, custom.known_time.column
-    if pattern is not None and not re.search(rf"\.(?:{_ENDINGS[table.physical_type]})\Z", pattern):
+    if table.physical_type == "delta":
+        faults += _table_faults(table, custom)
+    elif pattern is not None and not re.search(rf"\.(?:{_ENDINGS[table.physical_type]})\Z", pattern):
         faults.append(f"customProperties.knownTime.file: got {pattern!r}, expected a name of a {table.physical_type} file")
     if table.physical_type != "csv" and custom.csv != Csv():
-        faults.append(f"customProperties.csv: got it for files of {table.physical_type}, expected physicalType: csv")
+        what = "a table" if table.physical_type == "delta" else f"files of {table.physical_type}"
+        faults.append(f"customProperties.csv: got it for {what}, expected physicalType: csv")
     if name is None:
         return faults
     column = next((_column(p, table, custom) for p in table.properties if p.name == name), None)
     if column is None or column.type not in {"date", "timestamp"} or column.transform:
         return [
             *faults,
-            f"customProperties.knownTime.column: got {name}, expected a date or timestamp of this table, as it stands in the file",
+            f"customProperties.knownTime.column: got {name}, expected a date or timestamp of this table, as it stands there",
         ]
     try:
         regex_of(column.format)
     except ValueError as error:
         faults.append(f"customProperties.knownTime.column: format of {name}: {error}")
+    return faults
+
+
+def _table_faults(table: SchemaObject, custom: Custom) -> list[str]:
+    """What is said of a table that only files have, and a name that no table has."""
+    faults = []
+    if custom.known_time.file is not None:
+        faults.append(
+            f"customProperties.knownTime.file: got {custom.known_time.file!r} for a table, expected column: a date or timestamp of it"
+        )
+    try:
+        check_table_name("a" if table.physical_name is None else table.physical_name)
+    except ValueError as error:
+        faults.append(f"schema.0.physicalName: {error}")
     return faults
 
 
@@ -246,6 +266,7 @@ def _contract(document: Document, promises: Promises, custom: Custom) -> Contrac
         row_rules=tuple(_row_rule(rule) for rule in rules if rule.type == "custom"),
         batch_rules=tuple(_batch_rule(rule, columns) for rule, columns in (*batch, *nulls)),
         file_format=table.physical_type,
+        table_name=table.physical_name if table.physical_type == "delta" else None,
         delimiter=custom.csv.delimiter,
         file_pattern=custom.known_time.file,
         known_column=custom.known_time.column,
@@ -281,7 +302,7 @@ def _column(prop: Property, table: SchemaObject, custom: Custom) -> Column:
 def _usual_format(prop: Property, table: SchemaObject) -> str:
     if prop.physical_type == "date":
         return "yyyy-MM-dd"
-    written = _PARQUET_TIME if table.physical_type == "parquet" else "yyyy-MM-dd HH:mm:ss"
+    written = _PARQUET_TIME if table.physical_type in {"parquet", "delta"} else "yyyy-MM-dd HH:mm:ss"
     return f"{written}XXX" if prop.logical_type_options.timezone else written
 
 

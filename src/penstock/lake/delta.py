@@ -158,13 +158,14 @@ class Lake:
         was already used for another plan.
         """
         self.create(table)
-        self._write(table, frame, txn)
+        self._write(table, _typed(table, frame), txn)
         return self._verify(table, txn)
 
     def fence(self, table: Table, app: str, number: int, run_id: str) -> None:
         """Make every append of an older holder come to nothing: an empty append with this holder's higher number."""
         if self.exists(table):
-            self._write(table, self.spark.createDataFrame([], _ddl(table)), Txn(app, number, FENCE, run_id))
+            # Of the columns that are there: the declaration may have got others since.
+            self._write(table, self.read(table).where("false"), Txn(app, number, FENCE, run_id))
 
     def merge(self, table: Table, changed: DataFrame, update: Sequence[str], when: str = "true") -> Committed:
         """Insert the rows of `changed` that are new by key and update `update` of the others where `when` holds (t old, s new)."""
@@ -215,7 +216,7 @@ class Lake:
         return list(described.select("version", "userMetadata", "operationMetrics").collect())
 
     def _write(self, table: Table, frame: DataFrame, txn: Txn) -> None:
-        writer = _typed(table, frame).write.format("delta").mode("append")
+        writer = frame.write.format("delta").mode("append")
         writer = writer.option("txnAppId", txn.app).option("txnVersion", txn.number).option("userMetadata", json.dumps(asdict(txn)))
         if self.root is not None:
             writer.save(str(self._path(table.name)))
@@ -270,10 +271,6 @@ def _typed(table: Table, frame: DataFrame) -> DataFrame:
     from pyspark.sql import functions as F
 
     return frame.select(*(F.col(name).cast(kind).alias(name) for name, kind in table.columns))
-
-
-def _ddl(table: Table) -> str:
-    return ", ".join(f"{quoted(name)} {kind}" for name, kind in table.columns)
 
 
 def _metadata(text: str | None) -> Mapping[str, Any]:

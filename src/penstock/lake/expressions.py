@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_TABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,254}(\.[A-Za-z_][A-Za-z0-9_-]{0,254}){0,2}", re.ASCII)
 
 _TOKEN = re.compile(
     r"""(?P<space>\s+)
@@ -51,6 +52,17 @@ def check_identifier(name: str) -> None:
     """
     if not NAME.fullmatch(name):
         raise ValueError(f"got {name!r}, expected a name like customer_id (a-z, 0-9, _; begins with a letter)")
+
+
+def check_table_name(name: str) -> None:
+    """Refuses a catalog's name of a table that is not one to three plain words with dots between.
+
+    Raises ValueError with the fault in words.
+    """
+    if not _TABLE.fullmatch(name):
+        raise ValueError(
+            f"got {name!r}, expected a table's name of up to three parts such as crm.public.contacts (letters, digits, _ and -; begins with a letter or _)"
+        )
 
 
 def quote(name: str) -> str:

@@ -223,8 +223,9 @@ class SchemaObject(Unread):
 
     name: Name
     physical_name: str | None = None
-    physical_type: Literal["csv", "json", "parquet"] = "csv"
-    """How the files are written: CSV, JSON lines, or Parquet."""
+    """Of a Delta table: its name in the catalog, of up to three parts; a folder of the source's name in the landing folder when absent."""
+    physical_type: Literal["csv", "json", "parquet", "delta"] = "csv"
+    """How the files are written: CSV, JSON lines, or Parquet; `delta` for a table that is read by its versions."""
     logical_type: Literal["object"] = "object"
     business_name: str | None = None
     data_granularity_description: str | None = None
@@ -352,7 +353,7 @@ class KnownTime(Odcs):
     file: Annotated[str, AfterValidator(_file_pattern)] | None = None
     """The name of a day's file, with `{date}` where the day stands."""
     column: Name | None = None
-    """A date or timestamp of the row: a file of any name then holds many days, each of which is known as if it had come in a file of its own."""
+    """A date or timestamp of the row: a file of any name, or a table, then holds many days, each of which is known as if it had come in a file of its own."""
 
     @model_validator(mode="after")
     def _is_one(self) -> KnownTime:

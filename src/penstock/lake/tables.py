@@ -53,7 +53,11 @@ def quarantine(source: str, raw: Sequence[str]) -> Table:
 
 
 def files(source: str) -> Table:
-    """One row a landed version of a file: what was in it and since when it has been known."""
+    """One row a landed version of a file, or of a day of a table: what was in it and since when it has been known.
+
+    Of a table's days `_from_version` to `_to_version` are the versions that were looked through for changes; its rows are those
+    of the last. `_table` is the history that they are versions of: its number here, and the table's own id. Null for files.
+    """
     return Table(
         f"files_{source}",
         (
@@ -69,6 +73,9 @@ def files(source: str) -> Table:
             ("rejected", "bigint"),
             ("checks", "map<string,bigint>"),
             ("run_id", "string"),
+            ("_from_version", "bigint"),
+            ("_to_version", "bigint"),
+            ("_table", "string"),
         ),
         ("_file", "_known_at"),
         "append",
@@ -271,6 +278,11 @@ LEDGER = Table(
     "append",
     "lake",
 )
+
+
+def ddl(columns: Sequence[Column]) -> str:
+    """Columns as Spark takes a frame's schema."""
+    return ", ".join(f"`{name}` {kind}" for name, kind in columns)
 
 
 def _names(columns: Sequence[Column]) -> tuple[str, ...]:

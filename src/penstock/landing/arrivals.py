@@ -21,7 +21,7 @@ _BLOCK = 4 << 20
 
 @dataclass(frozen=True)
 class Found:
-    """A file in the landing folder, or one day's part of a file whose rows tell their own days."""
+    """A file in the landing folder, or one day's part of a file whose rows tell their own days, or a day of a table (without `path`)."""
 
     name: str
     path: str
@@ -31,7 +31,7 @@ class Found:
     whole: str = ""
     """Of a part: the digest of its whole file."""
     first: date | None = None
-    """Of a part: the first day of its file."""
+    """Of a part: the day to which the rows belong that tell none, the first one of its file or table."""
     rows: int = 0
     """Of a part: its rows."""
 
@@ -43,6 +43,24 @@ class Arrival:
     file: Found
     known_at: datetime
     late: bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """The versions of a table, (`after`, `to`], that were looked through; `table` tells the history that they are of."""
+
+    after: int
+    to: int
+    table: str
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What of a source is to land: the arrivals, and the bytes and rows of each; of a table also the versions."""
+
+    arrivals: tuple[Arrival, ...]
+    sizes: tuple[tuple[int | None, int], ...]
+    span: Span | None = None
 
 
 def look(folder: str, contract: Contract, as_of: datetime) -> tuple[Found, ...]:

@@ -55,5 +55,10 @@ def _require_fresh(run: Run, source: str) -> None:
             got=f"newest file {max(days)}, {len(late)} expected files missing since",
             expected=f"at most {run.contract_of(source).freshness_days} missing",
             left="Features and scores stay as they were",
-            next=f"deliver {late[0]} and later to the landing folder, or declare closed days in contracts/{source}.yml",
+            next=f"{_deliver(run, source, late[0])}, or declare closed days in contracts/{source}.yml",
         )
+
+
+def _deliver(run: Run, source: str, day: date) -> str:
+    where = "write the rows of" if run.contract_of(source).file_format == "delta" else "deliver"
+    return f"{where} {day} and later to the {'table' if where != 'deliver' else 'landing folder'}"

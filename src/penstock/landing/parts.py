@@ -7,6 +7,7 @@ lands only the days that changed. Rows that tell no day belong to the file's fir
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -42,6 +43,11 @@ class Wanted:
 def part_name(file: str, day: date) -> str:
     """What a part is called in the lake."""
     return f"{file}@{day}"
+
+
+def is_day_of(name: str, file: str) -> bool:
+    """Whether a name in the lake is that of a part of this very file, or of a day of this table."""
+    return re.fullmatch(re.escape(file) + r"@\d{4}-\d{2}-\d{2}", name, re.ASCII) is not None
 
 
 def days_of(text: pa.Array, dating: Dating) -> list[date | None]:

@@ -19,7 +19,7 @@ class Plan:
 
 
 def plan(run: Run) -> Plan:
-    """Which files are new. Raises DataError with all faults of all new files of a source."""
+    """Which files and days are new. Raises DataError with all faults of all that is new of a source."""
     return Plan(tuple(source.plan(run, name) for name in run.pipeline.sources))
 
 
@@ -29,7 +29,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     counts = {name: sum(report.counts.get(name, 0) for report in done) for name in ("files", "landed", "quarantined")}
     outputs = {table: version for report in done for table, version in report.outputs.items()}
     if not outputs:
-        return Report("land", "nothing", "no new file", counts)
+        return Report("land", "nothing", ", ".join(dict.fromkeys(report.summary for report in done)), counts)
     told = [
         (f"{one.source}: " if len(done) > 1 else "") + report.summary
         for one, report in zip(chosen.sources, done, strict=True)

@@ -61,6 +61,13 @@ def contract_changes(file: str, old: Contract, new: Contract) -> Iterator[Change
     yield from _value(file, "customProperties.timezone", old.timezone, new.timezone, "local days are others, and so is every as_of")
     known = "the instants at which rows count as known move, so that features at one as_of would be made from other rows"
     yield from _value(file, "customProperties.knownTime.file", old.file_pattern, new.file_pattern, "files of the old name are refused")
+    yield from _value(file, "customProperties.knownTime.column", old.known_column, new.known_column, known)
+    if "delta" in {old.file_format, new.file_format}:
+        kind = "a table's days do not take the place of files: they need a source of another name"
+        yield from _value(file, "schema.physicalType", old.file_format, new.file_format, kind)
+    if old.file_format == new.file_format == "delta":
+        other = "days whose rows are not the same there land again"
+        yield from _value(file, "schema.physicalName", old.table_name, new.table_name, other, breaking=False)
     yield from _value(file, "slaProperties.latency", old.latency_days, new.latency_days, known)
     yield from _rules(file, old, new)
     closed = [_list((*c.closed_weekdays, *map(str, c.closed_days))) for c in (old, new)]

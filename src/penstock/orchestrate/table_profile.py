@@ -143,6 +143,13 @@ def lake_names(header: Sequence[str]) -> dict[str, str]:
 def _format(files: Sequence[Path]) -> str:
     found = []
     for path in files:
+        if (path / "_delta_log").is_dir():
+            raise UsageError(
+                f"--source {path.name}",
+                got="a Delta table",
+                expected="a file to look at",
+                next="write some months of it as one Parquet file, and afterwards physicalType: delta into the contract that is made of that",
+            )
         if not path.is_file():
             beside = difflib.get_close_matches(path.name, [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else [], n=1)
             near = [path / p.name for p in sorted(path.glob("*.*"))] if path.is_dir() else [path.parent / name for name in beside]
