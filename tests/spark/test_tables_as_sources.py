@@ -190,7 +190,7 @@ def test_without_a_feed_only_days_whose_rows_changed_land(place: Place, monkeypa
     with monkeypatch.context() as patched:
         no_read(patched)
         assert place.land(3).status == "nothing"
-    assert place.land(4).summary == "1 days, 12 rows landed, 0 quarantined"  # no commit since, but the day is due now
+    assert place.land(4).summary == "1 day, 12 rows landed, 0 quarantined"  # no commit since, but the day is due now
     assert place.files()[3:] == [(3, 12, False, 2, 1)]
 
     place.sql("UPDATE TABLE_ SET Amount = 99 WHERE OrderNo = 'O01004'")
@@ -203,14 +203,14 @@ def test_without_a_feed_only_days_whose_rows_changed_land(place: Place, monkeypa
     assert place.land(4).summary == "no new day"
 
     place.sql("DELETE FROM TABLE_ WHERE OrderedAt >= '2023-02-08' AND OrderedAt < '2023-02-09'")
-    assert place.land(4).summary == "1 days, 0 rows landed, 0 quarantined, 1 days late"
+    assert place.land(4).summary == "1 day, 0 rows landed, 0 quarantined, 1 day late"
     assert place.files()[6:] == [(2, 0, True, 4, 5)]
     assert place.ours() == place.theirs(4)
     assert place.land(4).status == "nothing"
 
     # Rows that tell no day go to quarantine with the first day.
     place.insert([("O99999", "10001", None, 1.0, "UK")])  # type: ignore[list-item]
-    assert place.land(4).summary == "1 days, 12 rows landed, 2 quarantined, 1 days late"
+    assert place.land(4).summary == "1 day, 12 rows landed, 2 quarantined, 1 day late"
 
     shutil.rmtree(place.folder / "landing" / shop.SOURCE)
     place.create(0, 1, 2, 3)
@@ -254,14 +254,14 @@ def test_with_a_feed_only_the_days_that_commits_touched_are_read(named: Place, m
     named.insert([*orders(-1, 3), *orders(3)])
     assert named.land(3).summary == "2 days, 3 rows landed, 0 quarantined, 2 days late"
     assert named.ours() == named.theirs(3)
-    assert named.land(4).summary == "1 days, 12 rows landed, 0 quarantined"  # was there before, and is due now
+    assert named.land(4).summary == "1 day, 12 rows landed, 0 quarantined"  # was there before, and is due now
     assert named.ours() == named.theirs(4)
     assert read == [{day(0), day(1)}, set(), {day(1)}, {day(-1), day(0), day(1), day(3)}, {day(3)}]
 
     named.sql("ALTER TABLE TABLE_ SET TBLPROPERTIES (delta.enableChangeDataFeed = false)")
     named.sql("UPDATE TABLE_ SET Country = 'FR' WHERE OrderNo = 'O02003'")
     named.sql("ALTER TABLE TABLE_ SET TBLPROPERTIES (delta.enableChangeDataFeed = true)")
-    assert named.land(4).summary == "1 days, 12 rows landed, 0 quarantined, 1 days late"
+    assert named.land(4).summary == "1 day, 12 rows landed, 0 quarantined, 1 day late"
     assert read[-1] is None
     assert named.ours() == named.theirs(4)
 
@@ -311,7 +311,7 @@ def test_a_killed_landing_is_finished_from_the_version_that_it_began_with(place:
     place.sql("UPDATE TABLE_ SET Amount = 6 WHERE OrderNo IN ('O00002', 'O01001')")
     with pytest.raises(KilledError):
         place.land(2, point="land.appended")
-    assert place.land(2).summary == "2 days, 24 rows landed, 1 quarantined, 1 days late"
+    assert place.land(2).summary == "2 days, 24 rows landed, 1 quarantined, 1 day late"
     for name in ("quarantine", "landing", "files"):
         assert place.rows(f"{name}_{shop.SOURCE}") == other.rows(f"{name}_{shop.SOURCE}")
     assert place.land(2).summary == "2 days, 24 rows landed, 1 quarantined, 2 days late"
