@@ -129,7 +129,7 @@ def _contender(one: dict[str, Any]) -> list[list[str]]:
 
     auc, profit = one["figures"]["auc"], one["figures"].get("profit", {}).get("value")
     bounds = "–" if auc["low"] is None else f"{auc['low']:.3f} to {auc['high']:.3f}"
-    weakest = ["–" if one["weakest_auc"] is None else f"{one['weakest_auc']:.3f}"]
+    weakest = ["–" if one["weakest_figure"] is None else f"{one['weakest_figure']:.3f}"]
     cost = one["cost"]
     return [
         [one["name"].replace("_", " "), one["kind"] + (", chosen" if one["chosen"] else "")],

@@ -109,6 +109,8 @@ FOUND = Candidates(
 
 def test_a_comparison_is_the_same_after_it_was_text() -> None:
     assert compare.from_json(compare.to_json(LINES)) == LINES
+    older = compare.to_json(LINES).replace('"fold_figure"', '"fold_auc"').replace('"weakest_figure"', '"weakest_auc"')
+    assert compare.from_json(older) == LINES, "comparisons that were logged before are read as well"
 
 
 def test_the_table_says_what_is_known_of_each_and_what_is_not() -> None:

@@ -23,7 +23,7 @@ COMPARISON = "comparison.json"
 """Where a training run keeps its comparison."""
 PROFIT = "profit"
 """The KPI, a list, in the purpose's currency; only where the purpose says what a right and a wrong decision is worth."""
-_RENAMED = {"fold_auc": "fold_figure", "weakest_figure": "weakest_figure"}
+_RENAMED = {"fold_auc": "fold_figure", "weakest_auc": "weakest_figure"}
 """Fields of comparisons that were logged before there was more than one kind."""
 _REPEATS = 3
 
