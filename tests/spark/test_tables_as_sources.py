@@ -236,8 +236,8 @@ def named(place: Place) -> Iterator[Place]:
 
 def test_with_a_feed_only_the_days_that_commits_touched_are_read(named: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     (plan,) = plan_stages(named.run(3), ("land",))
-    assert "arrivals 3: file name shop_orders@2023-02-06" in "\n".join(plan_lines([plan]))
-    assert "span after -1, to 1" in "\n".join(plan_lines([plan]))
+    assert "arrivals: 3: file name shop_orders@2023-02-06" in "\n".join(plan_lines([plan]))
+    assert "span: after -1, to 1" in "\n".join(plan_lines([plan]))
     assert named.land(3).summary == "3 days, 36 rows landed, 0 quarantined"
     read: list[frozenset[date | None] | None] = []
     asked = landing.deltas._asked
