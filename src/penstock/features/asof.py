@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from penstock import clock
 from penstock.config.model import Aggregate, Facts, View
-from penstock.features.instants import mixed
+from penstock.features.instants import Mixed, everywhere, mixed
 from penstock.features.spec import COUNTED, EVENTS, Output, feature_columns, folded, merged, outputs, states
 
 if TYPE_CHECKING:
@@ -31,23 +31,28 @@ def as_of_days(like: DataFrame, as_ofs: Mapping[datetime, date]) -> DataFrame:
     return like.sparkSession.createDataFrame(sorted(as_ofs.items()), "as_of timestamp, __day date")
 
 
-def as_known(tiles: DataFrame, key: Sequence[str], asked: Sequence[Asked], days: tuple[int | None, int]) -> DataFrame:
-    """The tiles that count at some `as_of`, with the instant from which on each is replaced (null: never).
+def reached(tiles: DataFrame, asked: Sequence[Asked], days: tuple[int | None, int]) -> DataFrame:
+    """The tiles that some `as_of` may look at.
 
     Parameters: `days` = (from, to) bounds of the hop relative to the `as_of`'s day, half-open; from None = since ever.
-    Features look at (None, 0), a label of 30 days at (0, 30). Runs a query over the tiles at once.
+    Features look at (None, 0), a label of 30 days at (0, 30).
     """
-    from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     first, end = days
-    reached = (F.col("hop") < F.lit(max(day for _, day, _ in asked) + timedelta(days=end))) & (
+    near = (F.col("hop") < F.lit(max(day for _, day, _ in asked) + timedelta(days=end))) & (
         F.col("known_at") <= F.lit(max(by for _, _, by in asked))
     )
     if first is not None:
-        reached = reached & (F.col("hop") >= F.lit(min(day for _, day, _ in asked) + timedelta(days=first)))
-    known = tiles.where(reached)
-    several = mixed(known, key, "known_at")
+        near = near & (F.col("hop") >= F.lit(min(day for _, day, _ in asked) + timedelta(days=first)))
+    return tiles.where(near)
+
+
+def as_known(known: DataFrame, key: Sequence[str], several: Mixed) -> DataFrame:
+    """The tiles with the instant from which on each is replaced (null: never); `several` are the days that have tiles of several instants."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as F
+
     following = Window.partitionBy(*key, "hop").orderBy("known_at").rowsBetween(1, 1)
     replaced = several.within(known).withColumn(_KNOWN_UNTIL, F.first("known_at").over(following))
     return several.without(known).withColumn(_KNOWN_UNTIL, F.lit(None).cast("timestamp")).unionByName(replaced)
@@ -90,7 +95,8 @@ def aggregated(tiles: DataFrame, view: Facts, as_ofs: Mapping[datetime, date], t
     # Local days, as windows are: a day later is not 24 hours later when the clocks change.
     delay = timedelta(days=view.availability_delay_days)
     asked = [(at, day, clock.midnight(day - delay, timezone)) for at, day in sorted(as_ofs.items())]
-    known = as_known(tiles, view.entity, asked, (None, 0))
+    near = reached(tiles, asked, (None, 0))
+    known = as_known(near, view.entity, mixed(near, view.entity, "known_at"))
     if len(asked) == 1:
         ever, rows = "true", beside(known, asked, F.col("hop") < F.col("__day"))
     else:
@@ -130,15 +136,13 @@ def _in_reach(known: DataFrame, view: Facts, asked: Sequence[Asked]) -> DataFram
 
 
 def outcomes(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], known_by: datetime, horizon_days: int) -> DataFrame:
-    """The view's aggregates over the horizon from each `as_of`, as known at `known_by`; entities without an event have no row.
-
-    Runs a query over the tiles at once.
-    """
+    """The view's aggregates over the horizon from each `as_of`, as known at `known_by`; entities without an event have no row."""
     from pyspark.sql import functions as F
 
     # What happened is judged by what is known at the run, not at the `as_of`.
     asked = [(at, day, known_by) for at, day in sorted(as_ofs.items())]
-    known = as_known(tiles, view.entity, asked, (0, horizon_days))
+    # A horizon's tiles are few: to sort them costs less than to ask first which need it.
+    known = as_known(reached(tiles, asked, (0, horizon_days)), view.entity, everywhere(view.entity))
     fits = (F.col("hop") >= F.col("__day")) & (F.col("hop") < F.date_add(F.col("__day"), horizon_days))
     whole = [Output(a.name, "", a, None) for a in view.aggregates if not a.function.startswith("days_since")]
     rows = beside(known, asked, fits)

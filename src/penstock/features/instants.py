@@ -35,6 +35,11 @@ class Mixed:
         return frame.where(F.lit(False)) if self.keys is None else frame.join(self.keys, on=list(self.columns), how="left_anti")
 
 
+def everywhere(entity: Sequence[str]) -> Mixed:
+    """All entity-days: nothing is asked, and all are compared."""
+    return Mixed((*entity, "hop"), None)
+
+
 def mixed(rows: DataFrame, entity: Sequence[str], known_at: str, replaced: Column | None = None) -> Mixed:
     """The entity-days of `rows` (with `hop`) in which a row is of another instant than most of its day, or is `replaced`.
 
@@ -53,7 +58,7 @@ def mixed(rows: DataFrame, entity: Sequence[str], known_at: str, replaced: Colum
         # Spark sees that this is empty, and leaves out every join with it.
         return Mixed(columns, rows.where(F.lit(False)).select(*columns))
     if sum(row["__other"] for row in found) > FEW:
-        return Mixed(columns, None)
+        return everywhere(entity)
     usual = rows.sparkSession.createDataFrame([(row["hop"], row["__most"]) for row in found], "hop date, __most bigint")
     others = rows.join(F.broadcast(usual), on="hop", how="inner").where((at != F.col("__most")) | odd)
     return Mixed(columns, F.broadcast(others.select(*columns)))

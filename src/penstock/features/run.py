@@ -266,4 +266,6 @@ def _concerned(run: Run, version: ViewVersion, facts: Facts, after: int, to: int
 
 def _new_tiles(run: Run, version: ViewVersion, facts: Facts, tiling: Tiling) -> DataFrame:
     added, changed, everything, replaced = _changes(run, version, facts, tiling.after, tiling.to, tiling.hops)
+    if tiling.events < tiles.MANY:
+        return tiles.tiles(changed, everything, replaced, facts)
     return tiles.new_tiles(added, changed, everything, replaced, facts)

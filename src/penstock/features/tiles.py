@@ -16,6 +16,9 @@ from penstock.features.spec import EVENT_TIME, LIVE, tile_states
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
+MANY = 500_000
+"""Added rows from which on `new_tiles` is worth the query that it asks first; it gives the same as `tiles`."""
+
 _VERSION = ("_file", "_known_at")
 
 
