@@ -16,7 +16,7 @@ HEAD = ("what", "aim", "measured", "with")
 
 def lines() -> list[str]:
     """The table in Markdown."""
-    rows = [HEAD, ("---",) * len(HEAD), *_demo(), *_models(), *_scoring(), *_features(), *_reasons()]
+    rows = [HEAD, ("---",) * len(HEAD), *_demo(), *_weekly(), *_models(), *_scoring(), *_features(), *_reasons()]
     return [f"| {' | '.join(row)} |" for row in rows]
 
 
@@ -32,6 +32,14 @@ def _demo() -> Iterator[tuple[str, ...]]:
     yield "a weekly run in it, stages only (median)", "under 20 s", f"{demo['weekly_median']} s", ""
     yield "`penstock run` from a cold process with nothing new (median of 3)", "under 30 s", f"{demo['idle_run_cold']['median']} s", ""
     yield "greatest memory of the demo's processes", "", f"{demo['demo']['peak_mib'] / 1024:.1f} GiB", ""
+
+
+def _weekly() -> Iterator[tuple[str, ...]]:
+    found = _read("weekly")
+    whats = {"idle": "where a cold `penstock run` with nothing new spends it", "week": "where a weekly run in a warm process spends it"}
+    for at, (name, what) in enumerate(whats.items()):
+        most = ", ".join(f"{work} {seconds:.1f}" for work, seconds in list(found[name]["work_s"].items())[:5])
+        yield what, "", f"{found[name]['median_s']:.1f} s, of which {most}", "" if at else "`weekly.py`"
 
 
 def _models() -> Iterator[tuple[str, ...]]:
