@@ -52,6 +52,7 @@ def artefact(lake: Path, name: str) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_a_changed_definition_is_backfilled_beside_the_old_one_which_the_old_model_goes_on_using(
     clients: Clients, shop_conf: Path, changed: Path, history: Path, tmp_path: Path
 ) -> None:

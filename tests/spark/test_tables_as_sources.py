@@ -181,6 +181,7 @@ def no_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ExternalTable, "from_feed", refuse)
 
 
+@pytest.mark.slow
 def test_without_a_feed_only_days_whose_rows_changed_land(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     place.create(0, 1, 2, 3)
     assert place.land(3).summary == "3 days, 36 rows landed, 0 quarantined"
@@ -266,6 +267,7 @@ def test_with_a_feed_only_the_days_that_commits_touched_are_read(named: Place, m
     assert named.ours() == named.theirs(4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feed", [False, True])
 def test_after_any_changes_the_rows_that_count_are_the_tables(place: Place, *, feed: bool) -> None:
     place.create(0, 1, 2, 3, 4, feed=feed)
@@ -296,6 +298,7 @@ def change(place: Place, chance: random.Random, step: int) -> None:
     chance.choice(kinds)()
 
 
+@pytest.mark.slow
 def test_a_killed_landing_is_finished_from_the_version_that_it_began_with(place: Place, tmp_path: Path) -> None:
     place.create(0, 1)
     place.insert([VOIDED])
