@@ -17,8 +17,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
+from penstock.config.types import Expression, Name
 from penstock.config.values import Frozen
-from penstock.lake.expressions import check_expression, check_identifier
 
 _DECIMAL = re.compile(r"decimal\(([1-9]|[12]\d|3[0-8]),(\d|[12]\d|3[0-8])\)")
 _TYPES = {
@@ -45,16 +45,6 @@ OPERATORS = (
     "must_be_greater_or_equal_to",
     "must_be_between",
 )
-
-
-def _identifier(name: str) -> str:
-    check_identifier(name)
-    return name
-
-
-def _expression(text: str) -> str:
-    check_expression(text)
-    return text
 
 
 def _zone(name: str) -> str:
@@ -90,8 +80,6 @@ def _file_pattern(text: str) -> str:
     return text
 
 
-Name = Annotated[str, AfterValidator(_identifier)]
-Expression = Annotated[str, AfterValidator(_expression)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Bound = Decimal | date | datetime
 
