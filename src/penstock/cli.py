@@ -123,7 +123,7 @@ def _parser() -> argparse.ArgumentParser:
 def _working(add: _Add) -> None:
     """The commands that change the lake."""
     demo = add("demo", _demo, "watch a year of a real shop go through the whole loop")
-    demo.add_argument("--pipeline", default="churn")
+    demo.add_argument("--pipeline", metavar="PIPELINE", help="this one alone (default: churn and recommend, over the same files)")
     demo.add_argument("--weeks", type=int, default=14, metavar="N", help="weekly runs after the history (default: 14)")
     _staged(add("run", _stages, "the whole scheduled job: what is due, in order"))
     for verb in VERBS:

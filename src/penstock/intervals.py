@@ -32,7 +32,7 @@ def auc_difference(
     first, second = Ranked.of(label, score), Ranked.of(label, other)
     found = np.array([first.auc(weight) - second.auc(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
     even = np.ones(len(label))
-    return _interval(first.auc(even) - second.auc(even), found, confidence)
+    return percentile_interval(first.auc(even) - second.auc(even), found, confidence)
 
 
 def score_intervals(
@@ -54,7 +54,9 @@ def score_intervals(
 
     found = np.array([three(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
     values = three(np.ones(len(label)))
-    named = {name: _interval(values[at], found[:, at], confidence) for at, name in enumerate(("auc", "average_precision", "brier"))}
+    named = {
+        name: percentile_interval(values[at], found[:, at], confidence) for at, name in enumerate(("auc", "average_precision", "brier"))
+    }
     if ((score < 0) | (score > 1)).any():
         named["brier"] = Interval(None, None, None, "the scores are no probabilities")
     return named
@@ -73,7 +75,7 @@ def error_saved(
         return Interval(None, None, None, why or "the other makes no error, and none can be saved of that")
     with np.errstate(divide="ignore", invalid="ignore"):  # a draw without any error of the other is left out
         found = np.array([1.0 - (weight @ mine) / (weight @ theirs) for weight in metrics.entity_draws(entity, rounds, seed)])
-    return _interval(1.0 - float(mine.sum() / theirs.sum()), found, confidence, "held an error of the other")
+    return percentile_interval(1.0 - float(mine.sum() / theirs.sum()), found, confidence, "held an error of the other")
 
 
 def error_intervals(
@@ -92,14 +94,15 @@ def error_intervals(
 
     found = np.array([three(weight) for weight in metrics.entity_draws(entity, rounds, seed)])
     values = three(np.ones(len(label)))
-    return {name: _interval(float(values[at]), found[:, at], confidence) for at, name in enumerate(("mae", "rmse", "bias"))}
+    return {name: percentile_interval(float(values[at]), found[:, at], confidence) for at, name in enumerate(("mae", "rmse", "bias"))}
 
 
 def _one_entity(entity: NDArray[np.object_]) -> str:
     return f"{len(set(entity))} entity, two are needed to draw from" if len(set(entity)) < 2 else ""
 
 
-def _interval(value: float, found: Floats, confidence: float, held: str = "held both classes") -> Interval:
+def percentile_interval(value: float, found: Floats, confidence: float, held: str = "held both classes") -> Interval:
+    """A figure with the percentiles of what the draws gave; unknown when fewer than nine in ten draws gave anything."""
     finite = found[np.isfinite(found)]
     if finite.size < 0.9 * found.size:
         return Interval(None, None, None, f"only {finite.size} of {found.size} draws {held}")

@@ -96,6 +96,12 @@ class House:
             self._redis[name] = client
         return self._redis[name]
 
+    def beside(self, pipeline: str) -> House:
+        """The house of another pipeline over the same connections."""
+        words = self.words
+        configuration = load(conf_folder(words.conf), words.env, pipeline, words.overrides)
+        return House(words, configuration, self.stack, self.lake(), self.models(), self._redis)
+
     def _open_lake(self) -> Lake:
         from penstock.lake.delta import Lake
         from penstock.lake.jars import delta_jars

@@ -9,12 +9,13 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from penstock.config.publish import PublishConfig
-from penstock.publish import views
+from penstock.publish import answers, views
 from penstock.publish.record import band_of
 
 pytestmark = pytest.mark.spark
 
 KEY = ("customer",)
+SHOWN = answers.of("classification")
 CONFIG = PublishConfig()  # low 0.0, medium 0.4, high 0.7; four digits
 OLD, NEW = datetime(2011, 9, 4, 23, tzinfo=UTC), datetime(2011, 9, 11, 23, tzinfo=UTC)
 AT = datetime(2011, 9, 12, 8, tzinfo=UTC)
@@ -51,7 +52,7 @@ def written(
     scores: DataFrame, current: DataFrame, *, as_of: datetime = NEW, promotion: int = 1, config: PublishConfig = CONFIG
 ) -> DataFrame:
     """The rows that a publish would merge into the latest table."""
-    return views.latest_changes(views.latest(scores, current, KEY, as_of, promotion, config), current, KEY, AT)
+    return views.latest_changes(views.latest(scores, current, KEY, as_of, promotion, config, SHOWN), current, KEY, AT, SHOWN)
 
 
 def test_a_newer_cohort_is_written_whole_also_where_its_scores_are_the_same(spark: SparkSession) -> None:
@@ -114,7 +115,7 @@ def test_each_entity_is_written_at_most_once(spark: SparkSession) -> None:
 def test_bands_are_those_that_redis_gets_at_every_bound_and_around_it(spark: SparkSession) -> None:
     scores = [0.0, 0.3999, 0.39994, 0.39996, 0.4, 0.69999, 0.7, 0.70004, 1.0]
     rows = cohort(spark, *((f"c{i}", score, False) for i, score in enumerate(scores)))
-    desired = views.latest(rows, latest(spark), KEY, NEW, 1, CONFIG)
+    desired = views.latest(rows, latest(spark), KEY, NEW, 1, CONFIG, SHOWN)
     found = told(desired, "customer", "score", "band")
     assert [band for *_, band in found] == [band_of(score, CONFIG.bounds()) for _, score, _ in found]
     assert [band for *_, band in found] == ["low", "low", "low", "medium", "medium", "high", "high", "high", "high"]
@@ -130,7 +131,14 @@ def crm(spark: SparkSession, *rows: tuple[Any, ...], at: datetime = AT - timedel
 
 
 def crm_written(published: DataFrame, current: DataFrame, at: datetime = AT) -> list[tuple[Any, ...]]:
-    return told(views.crm_changes(published, current, KEY, at), "customer", "probability", "risk_band", "is_active", "updated_at")
+    return told(
+        views.crm_changes(published, current, KEY, at, "probability", SHOWN),
+        "customer",
+        "probability",
+        "risk_band",
+        "is_active",
+        "updated_at",
+    )
 
 
 def test_new_entities_come_into_the_crm_table_and_the_control_group_and_tombstones_do_not(spark: SparkSession) -> None:
@@ -164,9 +172,9 @@ def test_words_stand_flat_beside_the_score_the_missing_ones_null(spark: SparkSes
     changed = views.crm_changes(
         latest(spark, ("a", 0.6, "medium", False, True), words=WORDS), crm(spark, ("a", 0.5, "medium", True)), KEY, AT
     )
-    assert told(changed, "customer", *views.CRM_REASONS) == [("a", *WORDS, None)]
-    nobody = views.crm_changes(latest(spark, ("a", 0.6, "medium", False, True)), crm(spark), KEY, AT)
-    assert told(nobody, "customer", *views.CRM_REASONS) == [("a", None, None, None)]
+    assert told(changed, "customer", *answers.REASONS) == [("a", *WORDS, None)]
+    nobody = views.crm_changes(latest(spark, ("a", 0.6, "medium", False, True)), crm(spark), KEY, AT, "probability", SHOWN)
+    assert told(nobody, "customer", *answers.REASONS) == [("a", None, None, None)]
 
 
 def test_words_alone_do_not_move_a_row(spark: SparkSession) -> None:
@@ -206,5 +214,5 @@ def test_what_was_written_makes_the_next_publish_empty(spark: SparkSession) -> N
     merged = spark.createDataFrame(table.toArrow(), table.schema).select(*latest(spark).columns)
     assert merged.count() == 3
     assert told(written(scores, merged), "customer") == []
-    first = views.crm_changes(merged, crm(spark), KEY, AT)
-    assert told(views.crm_changes(merged, first, KEY, AT + timedelta(days=1)), "customer") == []
+    first = views.crm_changes(merged, crm(spark), KEY, AT, "probability", SHOWN)
+    assert told(views.crm_changes(merged, first, KEY, AT + timedelta(days=1), "probability", SHOWN), "customer") == []

@@ -76,7 +76,7 @@ def fitted() -> tuple[Fitted, ...]:
 
 
 def test_a_kind_is_found_by_its_name_and_equals_only_itself() -> None:
-    assert {name: of(name).name for name in KINDS} == {"classification": "classification", "regression": "regression"}
+    assert {name: of(name).name for name in KINDS} == {name: name for name in ("classification", "regression", "ranking")}
     assert REGRESSION == of("regression") != CLASSIFICATION
     assert REGRESSION.ordered(2.0) < REGRESSION.ordered(1.0)
     assert CLASSIFICATION.ordered(0.7) > CLASSIFICATION.ordered(0.6)

@@ -80,7 +80,7 @@ def test_a_classification_is_the_default_and_keeps_its_own(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("parts", "words"),
     [
-        ({"kind": "ranking"}, "kind: got 'ranking', Input should be 'classification' or 'regression'"),
+        ({"kind": "forecast"}, "kind: got 'forecast', Input should be 'classification', 'regression' or 'ranking'"),
         (
             {"purpose": CHANGED["purpose"] | {"worth": {"currency": "GBP", "right": 3, "wrong": -2}}},
             "purpose: worth: got amounts of right and wrong decisions, which need a probability",

@@ -7,6 +7,7 @@ labels' mean. Nothing here knows how anything is computed; `penstock.kinds` does
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Literal
 
 from penstock.config.monitoring import MonitoringConfig
@@ -14,7 +15,9 @@ from penstock.config.publish import PublishConfig
 from penstock.config.purpose import Purpose
 from penstock.config.training import Calibration, TrainingConfig
 
-KindName = Literal["classification", "regression"]
+KindName = Literal["classification", "regression", "ranking"]
+LABEL_TYPES = MappingProxyType({"classification": "double", "regression": "double", "ranking": "array<string>"})
+"""The Spark type of a kind's label: a number, or the items that an entity chose."""
 REGRESSOR = "sklearn.ensemble.HistGradientBoostingRegressor"
 _SHARE = 0.1
 """Of the error or the mean: a change below a tenth of it does not matter in practice."""
@@ -22,8 +25,8 @@ _SHARE = 0.1
 
 def purpose(kind: KindName, given: Purpose) -> Purpose:
     """Raises ValueError for amounts of a decision on probabilities in a pipeline that has none."""
-    if kind == "regression" and given.worth is not None:
-        raise ValueError("worth: got amounts of right and wrong decisions, which need a probability; expected none in a regression")
+    if kind != "classification" and given.worth is not None:
+        raise ValueError(f"worth: got amounts of right and wrong decisions, which need a probability; expected none in a {kind}")
     return given
 
 
@@ -34,22 +37,30 @@ def training(kind: KindName, given: TrainingConfig) -> TrainingConfig:
         raise ValueError("; ".join(faults))
     if kind == "classification":
         return given
+    uncalibrated = given.model_copy(update={"calibration": Calibration(method="none")})
+    if kind == "ranking":
+        return uncalibrated
     candidates = tuple(
         one if "estimator" in one.model_fields_set else one.model_copy(update={"estimator": REGRESSOR}) for one in given.candidates
     )
-    return given.model_copy(update={"candidates": candidates, "calibration": Calibration(method="none")})
+    return uncalibrated.model_copy(update={"candidates": candidates})
 
 
 def monitoring(kind: KindName, given: MonitoringConfig) -> MonitoringConfig:
     """With the kind's own metric and floors where none are given. Raises ValueError for the other kind's metric."""
-    metric = "auc" if kind == "classification" else "mae"
+    metric = _METRICS[kind]
     if "metric" in given.performance.model_fields_set and given.performance.metric != metric:
         raise ValueError(f"performance.metric: got {given.performance.metric}, expected {metric} in a {kind}")
     if kind == "classification":
         return given
-    performance = {"metric": metric} | ({} if "max_loss" in given.performance.model_fields_set else {"max_loss": _SHARE})
+    loss = _SHARE if kind == "regression" else given.performance.max_loss
+    performance = {"metric": metric} | ({} if "max_loss" in given.performance.model_fields_set else {"max_loss": loss})
     changed = {"performance": given.performance.model_copy(update=performance)}
     rates = {"calibration": given.calibration, "label_rate": given.label_rate}
+    if kind == "ranking":
+        # A list claims no probability, and how much is bought is the season's doing: neither is a reason to train.
+        quiet = {name: rate.model_copy(update={"action": "off"}) for name, rate in rates.items() if "action" not in rate.model_fields_set}
+        return given.model_copy(update=changed | quiet)
     floors = {name: rate.model_copy(update={"floor": _SHARE}) for name, rate in rates.items() if "floor" not in rate.model_fields_set}
     return given.model_copy(update=changed | floors)
 
@@ -85,7 +96,18 @@ def _of_regression(given: TrainingConfig) -> Iterator[str]:
             yield f"gates.{name}: got a bound for probabilities, expected {instead} in a regression"
 
 
+def _of_ranking(given: TrainingConfig) -> Iterator[str]:
+    yield from _of_classification(given)
+    if "calibration" in given.model_fields_set and given.calibration.method != "none":
+        yield f"calibration.method: got {given.calibration.method}, expected none in a ranking, whose scores only order"
+    for name in ("max_calibration_error", "max_profit_loss"):
+        if name in given.gates.model_fields_set:
+            yield f"gates.{name}: got a bound for probabilities, expected min_coverage in a ranking"
+
+
+_METRICS = MappingProxyType({"classification": "auc", "regression": "mae", "ranking": "recall"})
 _TRAINING_FAULTS: dict[str, Callable[[TrainingConfig], Iterator[str]]] = {
     "classification": _of_classification,
     "regression": _of_regression,
+    "ranking": _of_ranking,
 }

@@ -7,16 +7,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from penstock.config import kinds, reasons
+from penstock.config.candidates import Candidates
 from penstock.config.label import Label, Schedule, Treated
 from penstock.config.monitoring import MonitoringConfig
 from penstock.config.publish import Band, PublishConfig
 from penstock.config.purpose import Purpose, Stakes
+from penstock.config.ranking import Ranking
 from penstock.config.training import TrainingConfig
 from penstock.config.types import Expression, Name, Reasons, SqlType, TableName, Window
 from penstock.config.values import Frozen
@@ -37,8 +40,21 @@ class Described(Frozen):
 
 
 AggregateFunction = Literal[
-    "count", "sum", "mean", "min", "max", "std", "first", "last", "count_distinct", "days_since_last", "days_since_first", "active_days"
+    "count",
+    "sum",
+    "mean",
+    "min",
+    "max",
+    "std",
+    "first",
+    "last",
+    "count_distinct",
+    "collect_set",
+    "days_since_last",
+    "days_since_first",
+    "active_days",
 ]
+"""`collect_set` gives the different values themselves, as text in order; it is for labels and candidates, and no model takes it."""
 
 
 class Aggregate(Described):
@@ -60,7 +76,7 @@ class Aggregate(Described):
 
     @model_validator(mode="after")
     def _value_fits_function(self) -> Aggregate:
-        needs = self.function in {"sum", "mean", "min", "max", "std", "first", "last", "count_distinct"}
+        needs = self.function in {"sum", "mean", "min", "max", "std", "first", "last", "count_distinct", "collect_set"}
         if needs != (self.of is not None):
             raise ValueError(f"`of` in {self.name}: {self.function} takes {'a value' if needs else 'none'}")
         if self.function.startswith("days_since") and self.windows:
@@ -127,6 +143,8 @@ class View(Facts):
     """A feature view: one entity's events as tiles, and from them the features at any `as_of`, with what other sources know of it."""
 
     joined: tuple[Joined, ...] = ()
+    candidates: Candidates | None = None
+    """Items beside each entity: with them a model takes a row for each (entity, item), which has the view's columns and the candidates' own."""
     derived: tuple[Derived, ...] = ()
     checks: tuple[FeatureCheck, ...] = ()
     max_row_count_change: float = Field(default=0.5, gt=0)
@@ -146,6 +164,12 @@ class View(Facts):
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise ValueError(f"columns of view {self.name}: {', '.join(twice)} named more than once")
+        if self.candidates is not None:
+            sets = [a.name for a in self.aggregates if a.function == "collect_set"]
+            if self.candidates.items not in sets:
+                raise ValueError(
+                    f"candidates.items: got {self.candidates.items}, expected an aggregate of {self.name} with collect_set: {', '.join(sets) or 'there is none'}"
+                )
         wrong = list(reasons.faults(self))
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -160,6 +184,12 @@ class View(Facts):
         joined = (name for part in self.joined for name in part.aggregate_columns())
         return (*self.aggregate_columns(), *joined, *(d.name for d in self.derived))
 
+    def example_columns(self) -> tuple[str, ...]:
+        """The columns that a model may take: the view's that are a number or text, and those of its candidates."""
+        sets = {name for a in self.aggregates if a.function == "collect_set" for name in ([f"{a.name}_{w}" for w in a.windows] or [a.name])}
+        own = tuple(name for name in self.column_names() if name not in sets)
+        return own if self.candidates is None else (*own, *(name for name, kind in self.candidates.columns() if kind != "string"))
+
 
 class Promotion(Frozen):
     """Who moves the alias `production` after the gates have passed."""
@@ -172,7 +202,7 @@ class Pipeline(Frozen):
 
     name: Name
     kind: kinds.KindName = "classification"
-    """What a score is: the probability of a label of 1, or in a regression the number itself."""
+    """What a score is: the probability of a label of 1, in a regression the number itself; in a ranking it orders an entity's items."""
     purpose: Purpose
     source: Name
     features: View
@@ -180,6 +210,8 @@ class Pipeline(Frozen):
     population: Expression
     label: Label
     treated: Treated | None = None
+    ranking: Ranking | None = None
+    """Of a ranking alone, which has it with its defaults."""
     training: TrainingConfig
     monitoring: MonitoringConfig
     publish: PublishConfig
@@ -230,7 +262,9 @@ class Pipeline(Frozen):
             raise ValueError(f"features.source: got {self.features.source}, expected {self.source}")
         if self.label.view is not None and self.label.view != self.features.name:
             raise ValueError(f"label.view: got {self.label.view}, expected {self.features.name}")
-        columns = set(self.features.column_names())
+        if faults := list(self._unlike_the_kind()):
+            raise ValueError("; ".join(faults))
+        columns = set(self.features.example_columns())
         named = {
             "training.baselines": [b.column for b in self.training.baselines if b.column],
             "training.segments": [s.column for s in self.training.segments],
@@ -238,11 +272,39 @@ class Pipeline(Frozen):
             "training.exclude": list(self.training.exclude),
             "training.candidates": [name for c in self.training.candidates for name in c.features or ()],
             "monitoring.segments": list(self.monitoring.segments),
+            "publish.fallback": [self.publish.fallback.by] if self.publish.fallback.by else [],
         }
         unknown = [f"{where}: {name}" for where, names in named.items() for name in names if name not in columns]
         if unknown:
             raise ValueError(f"columns that the view {self.features.name} does not have: {', '.join(unknown)}")
         return self
+
+    @property
+    def lists(self) -> Ranking:
+        """How the lists of a ranking are made."""
+        return self.ranking or Ranking()
+
+    @property
+    def control_baseline(self) -> str:
+        """The column by which the control group's lists are ordered, in a ranking."""
+        named = {b.name: b.column for b in self.training.baselines}
+        return str(named[self.lists.control or self.training.baselines[0].name])
+
+    def _unlike_the_kind(self) -> Iterator[str]:
+        """What belongs to rankings alone, and is here without one; or is missing in one."""
+        if self.kind != "ranking":
+            if self.features.candidates is not None:
+                yield f"features.candidates: got items to choose from, expected none in a {self.kind}"
+            if self.ranking is not None:
+                yield f"ranking: got a list's length, expected none in a {self.kind}"
+            return
+        if self.features.candidates is None:
+            yield "features.candidates: missing, expected where the items of a ranking come from"
+        if self.label.view is None:
+            yield "label.source: got rows of outcomes, expected label.view in a ranking: the items chosen within the horizon"
+        names = [b.name for b in self.training.baselines]
+        if self.lists.control is not None and self.lists.control not in names:
+            yield f"ranking.control: got {self.lists.control}, expected one of training.baselines: {', '.join(names)}"
 
 
 class SparkSettings(Frozen):

@@ -59,10 +59,10 @@ class PerformanceConfig(Frozen):
     """Loss of realised quality against the holdout of the training."""
 
     action: Action = "retrain"
-    metric: Literal["auc", "mae"] = "auc"
-    """`mae`, the mean absolute error, in a regression."""
+    metric: Literal["auc", "mae", "recall"] = "auc"
+    """`mae`, the mean absolute error, in a regression; `recall` of its lists in a ranking."""
     max_loss: float = Field(default=0.02, ge=0, lt=1)
-    """Loss of AUC that is worth a training; in a regression the growth of the error as a share of the holdout's, 0.1 when absent."""
+    """Loss of AUC, or of recall, that is worth a training; in a regression the growth of the error as a share of the holdout's, 0.1 when absent."""
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     min_rows: int = Field(default=200, ge=2)
     persistence: Persistence = Persistence()

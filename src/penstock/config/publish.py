@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from penstock.config.types import Name
 from penstock.config.values import Frozen
 
 
@@ -29,6 +30,17 @@ class RedisConfig(Frozen):
     """Entities a bucket, on average; more than the server's `hash-max-listpack-entries` doubles the memory."""
 
 
+class Fallback(Frozen):
+    """What is answered for whom nothing was published: the rate of the newest matured outcomes, in a ranking what was chosen most lately."""
+
+    by: Name | None = None
+    """The column of the view by whose values entities are alike (`country`); all are alike when absent."""
+    days: int = Field(default=28, ge=1, le=400)
+    """In a ranking: how far back."""
+    min_entities: int = Field(default=20, ge=1)
+    """A group in which fewer entities have an outcome, or chose an item, says nothing of its own: it gets what everybody gets."""
+
+
 class PublishConfig(Frozen):
     """`publish:` of a pipeline."""
 
@@ -44,6 +56,7 @@ class PublishConfig(Frozen):
     control_salt: Annotated[str, Field(min_length=1)] = "control-1"
     """Another salt draws another control group; a larger share under the same salt contains the smaller one."""
 
+    fallback: Fallback = Fallback()
     redis: RedisConfig = RedisConfig()
 
     @model_validator(mode="after")

@@ -148,7 +148,7 @@ class Segment(Frozen):
 
 
 class Gates(Frozen):
-    """The thresholds a candidate must pass. Differences are in ROC AUC; in a regression they are shares of the other's mean absolute error."""
+    """The thresholds a candidate must pass. Differences are in ROC AUC; in a regression they are shares of the other's mean absolute error, in a ranking differences in recall, and rows are entities at an `as_of`."""
 
     min_gain: float = Field(default=0.0, ge=0, lt=1)
     """The lower bound of (candidate - best heuristic) must be above this."""
@@ -160,6 +160,8 @@ class Gates(Frozen):
     max_calibration_error: float = Field(default=0.05, gt=0, lt=1)
     max_bias: float = Field(default=0.1, gt=0, lt=1)
     """In a regression, in place of the calibration error: |mean error| as a share of the labels' mean size."""
+    min_coverage: float = Field(default=0.1, ge=0, lt=1)
+    """In a ranking, in place of the calibration error: the share of all candidate items that must be on somebody's list."""
     calibration_bins: int = Field(default=10, ge=2, le=100)
     max_profit_loss: float = Field(default=0.1, ge=0, le=1)
     """Share of what the champion's list, or acting on everybody, brings that the candidate's list may bring less; where the purpose says what that is worth."""

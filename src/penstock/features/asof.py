@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from penstock import clock
 from penstock.config.model import Aggregate, Facts, View
 from penstock.features.instants import Mixed, everywhere, mixed
-from penstock.features.spec import COUNTED, EVENTS, Output, feature_columns, folded, merged, outputs, states
+from penstock.features.spec import EVENTS, NOTHING, Output, feature_columns, folded, merged, outputs, states
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -81,8 +81,8 @@ def features(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], time
         known = aggregated(part_tiles, part, as_ofs, timezone)
         base = base.join(known, on=[*part.entity, "as_of"], how="left")
         # Of whom a source says nothing, nothing happened there: none, not unknown.
-        zeros = [o for o in outputs(part) if o.aggregate.function in COUNTED]
-        base = base.withColumns({o.name: F.coalesce(F.col(o.name), F.lit(0).cast(o.type)) for o in zeros})
+        none = {o: NOTHING[o.aggregate.function] for o in outputs(part) if o.aggregate.function in NOTHING}
+        base = base.withColumns({o.name: F.coalesce(F.col(o.name), F.expr(text).cast(o.type)) for o, text in none.items()})
     for derived in view.derived:
         base = base.withColumn(derived.name, F.expr(derived.expression).cast(derived.type))
     return base.select(*view.entity, "as_of", *(name for name, _ in feature_columns(view)))

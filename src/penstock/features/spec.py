@@ -24,8 +24,8 @@ LIVE = "__live"
 EVENTS = "events"
 """The tile column that counts its events; a day that lost them all has 0."""
 
-COUNTED = frozenset({"count", "sum", "count_distinct", "active_days"})
-"""Functions that give zero, and not nothing, where there is no event."""
+NOTHING = {"count": "0", "sum": "0", "count_distinct": "0", "active_days": "0", "collect_set": "CAST(array() AS array<string>)"}
+"""What functions give where there is no event, as text; the others are null there."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,8 @@ def states(aggregate: Aggregate, view: Facts) -> tuple[State, ...]:
             # The hash of a null is a number like any other, so nulls are left out by hand.
             hashed = f"CASE WHEN {when} AND {value} IS NOT NULL THEN xxhash64({value}) END"
             return (state("set", "array<bigint>", f"array_sort(collect_set({hashed}))"),)
+        case "collect_set":
+            return (state("values", "array<string>", f"array_sort(collect_set(CAST({chosen} AS string)))"),)
         case "first" | "last":
             order = "min" if aggregate.function == "first" else "max"
             # Ties in time are broken by the value itself, so that the same rows give the same answer in any order.
@@ -141,6 +143,8 @@ def merged(output: Output, within: Callable[[int | None], str], days_since: str)
             reach = "true" if widest is None else within(widest).format(hop="hop")
             sets = f"collect_list(CASE WHEN {reach} THEN struct(hop, {a.name}__set AS members) END)"
             return f"size(array_distinct(flatten(transform(filter({sets}, t -> {in_window.format(hop='t.hop')}), t -> t.members))))"
+        case "collect_set":
+            return f"array_sort(array_distinct(flatten(collect_list({part('values')}))))"
         case "first":
             return f"min({part('pair')}).value"
         case "last":
@@ -159,7 +163,7 @@ def folded(aggregate: Aggregate, view: Facts) -> dict[str, str]:
         match state.name.removeprefix(f"{aggregate.name}__"):
             case "n" | "sum" | "squares":
                 found[state.name] = f"sum({state.name})"
-            case "set":
+            case "set" | "values":
                 found[state.name] = f"array_distinct(flatten(collect_list({state.name})))"
             case _:
                 found[state.name] = f"{extreme}({state.name})"
@@ -173,7 +177,10 @@ def definition(view: View, timezone: str) -> str:
     expressions: rows made under two files with the same digest are the same, by column name. Another digest for a view that
     is there is another version of it, which costs a backfill: what is added here counts from then on for every lake.
     """
-    return digest_of({"name": view.name, "timezone": timezone, **shared_meaning(view), "columns": column_meanings(view)})
+    meaning = {"name": view.name, "timezone": timezone, **shared_meaning(view), "columns": column_meanings(view)}
+    if view.candidates is not None:
+        meaning["candidates"] = view.candidates.model_dump(mode="json")
+    return digest_of(meaning)
 
 
 def shared_meaning(view: Facts) -> dict[str, str | int]:
@@ -231,4 +238,6 @@ def _type(a: Aggregate) -> str:
         return "int"
     if a.function in {"mean", "std"}:
         return "double"
+    if a.function == "collect_set":
+        return "array<string>"
     return a.type or "double"

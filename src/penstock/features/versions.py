@@ -141,6 +141,12 @@ def view_tables(run: Run, version: ViewVersion) -> tuple[tables.Table, tables.Ta
     return tile_table(run, version, view), tables.features(view.name, run.key, columns, version.digest, version.number)
 
 
+def candidate_table(run: Run, version: ViewVersion) -> tables.Table:
+    """The table of the items beside each entity, of a version whose view has candidates."""
+    assert version.view.candidates is not None
+    return tables.candidates(version.view.name, run.key, version.view.candidates.columns(), version.number)
+
+
 def joined_tables(run: Run, version: ViewVersion) -> tuple[tables.Table, ...]:
     """The tiles tables of the joined sources of a version, in their order."""
     return tuple(tile_table(run, version, part) for part in version.view.joined)

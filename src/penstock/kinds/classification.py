@@ -13,7 +13,7 @@ from sklearn.feature_selection import f_classif
 
 from penstock import metrics
 from penstock.intervals import auc_difference, score_intervals
-from penstock.kinds.kind import Draws, Floats, Kind, Labels, Level
+from penstock.kinds.kind import Draws, Floats, Ints, Kind, Labels, Level
 from penstock.metrics import Interval, Measure
 
 if TYPE_CHECKING:
@@ -28,9 +28,18 @@ class Classification(Kind):
     title = "AUC"
     is_higher_better = True
     worst = 0.0
-    compared = ("auc", "average_precision", "brier", "calibration_error", "lift_10")
-    compared_of_baselines = ("auc", "average_precision", "lift_10")
-    judged = ("base_rate", "mean_score", "auc", "average_precision", "brier", "log_loss", "calibration_error", "lift_10")
+    compared: ClassVar[tuple[str, ...]] = ("auc", "average_precision", "brier", "calibration_error", "lift_10")
+    compared_of_baselines: ClassVar[tuple[str, ...]] = ("auc", "average_precision", "lift_10")
+    judged: ClassVar[tuple[str, ...]] = (
+        "base_rate",
+        "mean_score",
+        "auc",
+        "average_precision",
+        "brier",
+        "log_loss",
+        "calibration_error",
+        "lift_10",
+    )
     titles: ClassVar[Mapping[str, str]] = {
         name: name.replace("_", " ") for name in ("base_rate", "auc", "average_precision", "brier", "calibration_error", "lift_10")
     }
@@ -48,9 +57,9 @@ class Classification(Kind):
         wrong = int((~column.isin([0, 1])).sum())
         return (f"{wrong} of {len(column)} neither 0 nor 1", "0 or 1 in all") if wrong else None
 
-    def labels(self, column: pd.Series) -> Labels:
+    def labels(self, rows: pd.DataFrame, label: str, case: Ints) -> Labels:  # noqa: ARG002 - each row is a case
         """int64."""
-        return np.asarray(column, dtype=np.int64)
+        return np.asarray(rows[label], dtype=np.int64)
 
     def unlearnable(self, label: Labels) -> str:
         """One class only."""

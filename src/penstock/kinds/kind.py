@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 Labels = NDArray[Any]
-"""int64 (0 or 1) or float64, as the kind's `labels` gives them."""
+"""int64 (0 or 1), float64, or a record a row, as the kind's `labels` gives them; always of one dimension."""
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -97,8 +98,16 @@ class Kind(ABC):
         """(what was got, what was expected) of a column that holds other labels than this kind's; None when all are."""
 
     @abstractmethod
-    def labels(self, column: pd.Series) -> Labels:
-        """The labels of a column without fault."""
+    def labels(self, rows: pd.DataFrame, label: str, case: Ints) -> Labels:
+        """The labels of rows whose column `label` is without fault; rows of one number in `case` are of one (entity, `as_of`)."""
+
+    def target(self, label: Labels) -> Labels:
+        """What an estimator learns of the labels: numbers."""
+        return label
+
+    def count(self, label: Labels) -> int:
+        """How many cases of evidence the labels are: (entity, `as_of`) pairs."""
+        return len(label)
 
     @abstractmethod
     def unlearnable(self, label: Labels) -> str:

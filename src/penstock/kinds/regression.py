@@ -13,7 +13,7 @@ from sklearn.feature_selection import f_regression
 
 from penstock import metrics
 from penstock.intervals import error_intervals, error_saved
-from penstock.kinds.kind import Draws, Floats, Kind, Labels, Level
+from penstock.kinds.kind import Draws, Floats, Ints, Kind, Labels, Level
 from penstock.metrics import Interval, Measure
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ class Regression(Kind):
         wrong = int((~np.isfinite(column.to_numpy(dtype=np.float64, na_value=np.nan))).sum())
         return (f"{wrong} of {len(column)} missing, NaN or infinite", "a finite number in all") if wrong else None
 
-    def labels(self, column: pd.Series) -> Labels:
+    def labels(self, rows: pd.DataFrame, label: str, case: Ints) -> Labels:  # noqa: ARG002 - each row is a case
         """float64."""
-        return np.asarray(column, dtype=np.float64)
+        return np.asarray(rows[label], dtype=np.float64)
 
     def unlearnable(self, label: Labels) -> str:
         """The same number everywhere."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from penstock.config import kinds
 from penstock.config.label import Label
 from penstock.config.load import digest_of
 from penstock.config.model import Pipeline
 from penstock.features.asof import horizon_columns
-from penstock.features.spec import COUNTED
+from penstock.features.spec import NOTHING
 from penstock.labels.mature import Cohort
 from penstock.lake.expressions import normalised
 
@@ -52,9 +53,10 @@ def labelled(standing: DataFrame, outcomes: DataFrame, pipeline: Pipeline) -> Da
     joined = standing.join(outcomes, on=key, how="left")
     # An entity without an event in the horizon has counts and sums of nothing: zero, not unknown.
     for name, aggregate in horizon_columns(view).items():
-        if aggregate.function in COUNTED:
-            joined = joined.withColumn(name, F.coalesce(F.col(name), F.lit(0)))
-    value = F.when(F.col("state") == "matured", F.expr(pipeline.label.expression).cast("double"))
+        if aggregate.function in NOTHING:
+            joined = joined.withColumn(name, F.coalesce(F.col(name), F.expr(NOTHING[aggregate.function])))
+    outcome = F.expr(pipeline.label.expression).cast(kinds.LABEL_TYPES[pipeline.kind])
+    value = F.when(F.col("state") == "matured", outcome)
     return joined.select(*key, value.alias("label"), "state", "matured_at")
 
 

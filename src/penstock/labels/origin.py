@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from penstock.features import asof
+from penstock.features import asof, pairs
 from penstock.features.run import view_tables
 from penstock.labels import define, said
 from penstock.lake import tables
@@ -59,10 +59,20 @@ class OfTiles:
 
     def labelled(self, run: Run, standing: DataFrame, to: int, as_ofs: Mapping[datetime, date]) -> DataFrame:
         """By the label's expression over the view's aggregates in the horizon."""
+        from pyspark.sql import functions as F
+
         pipeline = run.pipeline
         tiles = run.lake.read(view_tables(run)[0], to)
         outcomes = asof.outcomes(tiles, pipeline.features, as_ofs, run.as_of, pipeline.label.horizon_days)
-        return define.labelled(standing, outcomes, pipeline)
+        found = define.labelled(standing, outcomes, pipeline)
+        if pipeline.features.candidates is None:
+            return found
+        # What nobody had chosen before could not be shown to anybody, so that it is no part of what lists are to find.
+        before = pairs.chosen_before(tiles, pipeline.features, as_ofs, run.contract.timezone)
+        joined = found.join(F.broadcast(before), on="as_of", how="left")
+        return joined.withColumn("label", F.array_intersect("label", F.coalesce("__known", F.array().cast("array<string>")))).drop(
+            "__known"
+        )
 
     def is_settled(self, was: str, now: str) -> bool:
         """The same state."""

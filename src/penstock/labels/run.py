@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from penstock import clock
+from penstock.config import kinds
 from penstock.errors import UsageError
 from penstock.features import versions
 from penstock.features.run import view_tables
@@ -104,7 +105,7 @@ def _label(run: Run, chosen: Plan) -> tuple[dict[str, int], dict[str, int]]:
     """Counts by state of the labels that were written, and the table's version; empty when none was."""
     from pyspark.sql import functions as F
 
-    table = tables.labels(run.pipeline.name, run.key)
+    table = tables.labels(run.pipeline.name, run.key, kinds.LABEL_TYPES[run.pipeline.kind])
     run.lake.create(table)
     changed = run.staged(f"labels-{run.pipeline.name}", _changes(run, chosen, table))
     counts = {row["state"]: row["count"] for row in changed.groupBy("state").count().collect()}
@@ -127,16 +128,20 @@ def _changes(run: Run, chosen: Plan, table: tables.Table) -> DataFrame:
     rows = run.lake.read(feature_table, chosen.features).where(F.col("as_of").isin(at))
     standings = define.standings_frame(rows, [(cohort, run.instant(cohort.day)) for cohort in chosen.cohorts])
     standing = define.standing_members(define.members(rows, run.pipeline), standings)
-    desired = origin_of(run).labelled(run, standing, chosen.outcomes, as_ofs) if chosen.outcomes >= 0 else _unsaid(standing)
+    desired = (
+        origin_of(run).labelled(run, standing, chosen.outcomes, as_ofs)
+        if chosen.outcomes >= 0
+        else _unsaid(standing, kinds.LABEL_TYPES[run.pipeline.kind])
+    )
     desired = with_treated(run, desired, chosen.treated, as_ofs)
     return define.changes(desired, run.lake.read(table).where(F.col("as_of").isin(at)), table.key)
 
 
-def _unsaid(standing: DataFrame) -> DataFrame:
+def _unsaid(standing: DataFrame, kind: str) -> DataFrame:
     """Before anything was ever said: cohorts stand, and have no label."""
     from pyspark.sql import functions as F
 
-    return standing.withColumn("label", F.lit(None).cast("double"))
+    return standing.withColumn("label", F.lit(None).cast(kind))
 
 
 def _standing(run: Run, origin: Origin, day: date, landed: dict[date, datetime]) -> Cohort:

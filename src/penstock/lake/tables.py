@@ -35,7 +35,14 @@ _SPAN: tuple[Column, ...] = (("_from_version", "bigint"), ("_to_version", "bigin
 _FILE: tuple[Column, ...] = (("_file", "string"), ("_row", "bigint"), ("_file_digest", "string"), ("_known_at", "timestamp"))
 _REASONS = "array<string>"
 """What raises a score most, in words, the weightiest first; null where the score is not published or its model has no explainer."""
-_SCORE: tuple[Column, ...] = (("as_of", "timestamp"), ("score", "double"), ("model_version", "int"), ("promotion", "int"))
+SCORE: tuple[Column, ...] = (("score", "double"),)
+"""What a prediction says, unless it is a ranking."""
+_LIST = "array<struct<item:string,score:double,source:string>>"
+ITEMS: tuple[Column, ...] = (("items", _LIST), ("instead", _LIST))
+"""What a ranking says: the model's `items` in order, and `instead` those of a heuristic, which the control group is shown."""
+ITEM: Column = ("item", "string")
+"""What a ranking chooses from, in a row of its own beside the entity's key."""
+_BY: tuple[Column, ...] = (("model_version", "int"), ("promotion", "int"))
 
 
 def landing(source: str, columns: Sequence[Column]) -> Table:
@@ -111,6 +118,17 @@ def features(view: str, key: Sequence[Column], columns: Sequence[Column], defini
     )
 
 
+def candidates(view: str, key: Sequence[Column], columns: Sequence[Column], version: int = 1) -> Table:
+    """The items that may be shown to each entity at each `as_of`, as known then, with what is known of entity and item together."""
+    return Table(
+        f"candidates_{versioned(view, version)}",
+        (*key, ("as_of", "timestamp"), ITEM, *columns, *_SPAN),
+        (*_names(key), "as_of", ITEM[0]),
+        "append",
+        "features",
+    )
+
+
 FEATURE_CATALOG = Table(
     "feature_catalog",
     (
@@ -141,14 +159,14 @@ FEATURE_CATALOG = Table(
 """Every version of every view, a row a column. A version keeps its meaning; a revision of it has other words (owner, tags) only."""
 
 
-def labels(pipeline: str, key: Sequence[Column]) -> Table:
+def labels(pipeline: str, key: Sequence[Column], kind: str = "double") -> Table:
     """The outcome of each (entity, `as_of`) of the population: pending, matured, revised or censored; and whether it was treated.
 
     `_to_version` counts the versions of the tiles of `view_version` (another version of the view has tiles of its own), or those
     of the files of a label's own source; `_treated_version` those of the files that tell of treatments. `definition` is the digest
-    of the question that the label answers.
+    of the question that the label answers; `kind` is its type: a number, or of a ranking the items that were chosen.
     """
-    own = (("label", "double"), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"), ("treated", "boolean"))
+    own = (("label", kind), ("state", "string"), ("matured_at", "timestamp"), ("revision", "int"), ("treated", "boolean"))
     made = (("view_version", "int"), ("definition", "string"), ("_treated_version", "bigint"))
     return Table(f"labels_{pipeline}", (*key, ("as_of", "timestamp"), *own, *made, *_SPAN), (*_names(key), "as_of"), "merge", "labels")
 
@@ -170,24 +188,37 @@ def outcomes(pipeline: str, key: Sequence[Column]) -> Table:
     return Table(f"outcomes_{pipeline}", (*key, *own, *row, *_SPAN), ("_file", "_row", "_known_at"), "merge", "labels")
 
 
-def predictions(pipeline: str, key: Sequence[Column]) -> Table:
-    """Every score ever made: the audit log."""
+def predictions(pipeline: str, key: Sequence[Column], answer: Sequence[Column] = SCORE) -> Table:
+    """Every score ever made, or list of a ranking: the audit log."""
     own = (("role", "string"), ("backfill", "boolean"), ("is_control", "boolean"), ("reasons", _REASONS), ("scored_at", "timestamp"))
-    return Table(f"predictions_{pipeline}", (*key, *_SCORE, *own, *_SPAN), (*_names(key), "as_of", "model_version"), "append", "scoring")
+    columns = (*key, ("as_of", "timestamp"), *answer, *_BY, *own, *_SPAN)
+    return Table(f"predictions_{pipeline}", columns, (*_names(key), "as_of", "model_version"), "append", "scoring")
 
 
-def predictions_latest(pipeline: str, key: Sequence[Column]) -> Table:
-    """The newest score of each entity; `is_active` is false once it has left the population."""
-    flags: tuple[Column, ...] = (("band", "string"), ("is_control", "boolean"), ("is_active", "boolean"))
-    own = (*flags, ("reasons", _REASONS), ("updated_at", "timestamp"), ("run_id", "string"))
-    return Table(f"predictions_{pipeline}_latest", (*key, *_SCORE, *own), _names(key), "merge", "publish")
+def predictions_latest(pipeline: str, key: Sequence[Column], answer: Sequence[Column] = SCORE, more: Sequence[Column] = ()) -> Table:
+    """The newest answer for each entity, with what publishing makes of it (`more`); `is_active` is false once it has left the population."""
+    flags: tuple[Column, ...] = (("is_control", "boolean"), ("is_active", "boolean"))
+    own = (*more, *flags, ("reasons", _REASONS), ("updated_at", "timestamp"), ("run_id", "string"))
+    columns = (*key, ("as_of", "timestamp"), *answer, *_BY, *own)
+    return Table(f"predictions_{pipeline}_latest", columns, _names(key), "merge", "publish")
 
 
-def crm(pipeline: str, key: Sequence[Column], value: str) -> Table:
+def crm(pipeline: str, key: Sequence[Column], values: Sequence[Column]) -> Table:
     """What CRM tools read: flat, one row a contactable entity; `updated_at` moves only when a business value does."""
-    words = tuple((f"reason_{n}", "string") for n in (1, 2, 3))
-    own = ((value, "double"), ("risk_band", "string"), *words, ("is_active", "boolean"), ("updated_at", "timestamp"))
+    own = (*values, ("is_active", "boolean"), ("updated_at", "timestamp"))
     return Table(f"crm_{pipeline}", (*key, *own), _names(key), "merge", "publish")
+
+
+def fallbacks(pipeline: str, answer: Sequence[Column]) -> Table:
+    """What is answered for whom nothing was published: for each group that is known, and for everybody else (`segment` is empty)."""
+    own: tuple[Column, ...] = (("segment", "string"), ("as_of", "timestamp"), *answer)
+    return Table(
+        f"fallbacks_{pipeline}",
+        (*own, ("model_version", "int"), ("updated_at", "timestamp"), ("run_id", "string")),
+        ("segment",),
+        "merge",
+        "publish",
+    )
 
 
 METRICS = Table(

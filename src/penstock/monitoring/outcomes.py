@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 
 from penstock import metrics
 from penstock.config.monitoring import MonitoringConfig
-from penstock.kinds import CLASSIFICATION, REGRESSION, Kind
+from penstock.kinds import CLASSIFICATION, RANKING, REGRESSION, Kind
+from penstock.lists import Lists, recall
+from penstock.monitoring import listed
 from penstock.monitoring.performance import Performance, measure_by_segment
-from penstock.monitoring.reference import Comparable, Reference, ValueReference, reference_from_json
+from penstock.monitoring.reference import Comparable, ListReference, Reference, ValueReference, reference_from_json
 from penstock.monitoring.values import sums, values_by_segment
 
 if TYPE_CHECKING:
@@ -27,9 +29,15 @@ Floats = NDArray[np.float64]
 class Outcomes(ABC):
     """What monitoring asks of a kind."""
 
+    answers: tuple[str, ...] = ("score",)
+    """The answer's columns whose distribution is watched beside the features'."""
+
     @abstractmethod
-    def summed(self, scored: DataFrame, by: Sequence[str | Column]) -> DataFrame:
-        """`label` and `score` of rows, reduced within the groups of `by` to what does not grow with the number of entities."""
+    def summed(self, scored: DataFrame, by: Sequence[str | Column], length: int) -> DataFrame:
+        """`label` and answer of rows, reduced within the groups of `by` to what does not grow with the number of entities.
+
+        `length` is that of a ranking's lists.
+        """
 
     @abstractmethod
     def measured(
@@ -38,7 +46,7 @@ class Outcomes(ABC):
         """The whole cohort first, then each value of each segment column."""
 
     @abstractmethod
-    def reference(self, label: NDArray[Any], score: Floats, newest: NDArray[np.bool_]) -> Reference | ValueReference:
+    def reference(self, label: NDArray[Any], score: Floats, newest: NDArray[np.bool_]) -> Reference | ValueReference | ListReference:
         """The holdout as the monitoring compares with it; its luck is that of one cohort, `newest`: weekly cohorts hold the same entities again."""
 
     @abstractmethod
@@ -47,7 +55,7 @@ class Outcomes(ABC):
 
 
 class _OfClasses(Outcomes):
-    def summed(self, scored: DataFrame, by: Sequence[str | Column]) -> DataFrame:
+    def summed(self, scored: DataFrame, by: Sequence[str | Column], length: int) -> DataFrame:  # noqa: ARG002 - no lists
         from pyspark.sql import functions as F
 
         return scored.groupBy(*by, F.round("score", 4).alias("score"), "label").count()
@@ -74,7 +82,7 @@ class _OfClasses(Outcomes):
 
 
 class _OfValues(Outcomes):
-    def summed(self, scored: DataFrame, by: Sequence[str | Column]) -> DataFrame:
+    def summed(self, scored: DataFrame, by: Sequence[str | Column], length: int) -> DataFrame:  # noqa: ARG002 - no lists
         return scored.groupBy(*by).agg(*sums())
 
     def measured(
@@ -98,7 +106,29 @@ class _OfValues(Outcomes):
         return reference_from_json(text, ValueReference)
 
 
-_OUTCOMES: dict[Kind, Outcomes] = {CLASSIFICATION: _OfClasses(), REGRESSION: _OfValues()}
+class _OfLists(Outcomes):
+    answers = ()
+
+    def summed(self, scored: DataFrame, by: Sequence[str | Column], length: int) -> DataFrame:
+        return scored.groupBy(*by).agg(*listed.sums(length))
+
+    def measured(
+        self, day: date, version: str, summed: pd.DataFrame, config: MonitoringConfig, segments: Sequence[str]
+    ) -> tuple[Performance, ...]:
+        return listed.lists_by_segment(day, version, summed, config, segments)
+
+    def reference(self, label: NDArray[Any], score: Floats, newest: NDArray[np.bool_]) -> ListReference:
+        of_one = Lists.made(label[newest], score[newest]).values["recall"]
+        known = of_one[np.isfinite(of_one)]
+        whole = recall(label, score).value
+        error = float(known.std() / np.sqrt(known.size)) if known.size else float("nan")
+        return ListReference(rows=int(known.size), recall=float("nan") if whole is None else whole, recall_se=error)
+
+    def read(self, text: str) -> Comparable:
+        return reference_from_json(text, ListReference)
+
+
+_OUTCOMES: dict[Kind, Outcomes] = {CLASSIFICATION: _OfClasses(), REGRESSION: _OfValues(), RANKING: _OfLists()}
 
 
 def of(kind: Kind) -> Outcomes:

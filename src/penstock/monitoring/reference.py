@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from penstock.monitoring.listed import ListPerformance
 from penstock.monitoring.performance import CohortPerformance
 from penstock.monitoring.values import ValuePerformance
 
@@ -112,7 +113,32 @@ class ValueReference:
         return Difference(abs(share), se, f"observed mean {mean:,.4g} against {self.label_mean:,.4g} at the holdout, {share:+.1%}")
 
 
-def reference_to_json(reference: Reference | ValueReference) -> str:
+@dataclass(frozen=True)
+class ListReference:
+    """The same of a ranking: `rows` lists of one cohort, and their recall."""
+
+    rows: int
+    recall: float
+    recall_se: float
+
+    def performance(self, cohort: ListPerformance) -> Difference | None:
+        """Loss of recall."""
+        if cohort.recall.value is None or cohort.recall_se.value is None:
+            return None
+        loss = self.recall - cohort.recall.value
+        text = f"recall {cohort.recall.value:.3f} against {self.recall:.3f} at the holdout, a loss of {loss:+.3f}"
+        return Difference(loss, math.hypot(self.recall_se, cohort.recall_se.value), text)
+
+    def calibration(self, cohort: ListPerformance) -> Difference | None:  # noqa: ARG002 - of none
+        """A list claims no probability."""
+        return None
+
+    def label_rate(self, cohort: ListPerformance) -> Difference | None:  # noqa: ARG002 - of none
+        """How much is chosen says nothing of a list."""
+        return None
+
+
+def reference_to_json(reference: Reference | ValueReference | ListReference) -> str:
     """The reference as text."""
     return json.dumps(asdict(reference))
 

@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from penstock import clock
-from penstock.features import versions
+from penstock.features import examples, versions
 from penstock.lake import tables
 from penstock.monitoring import outcomes
 from penstock.monitoring import rows as told
@@ -168,7 +168,7 @@ def _counted(run: Run, scored: DataFrame, *more: str) -> pd.DataFrame:
     # As the published score is rounded for its band, so that this list is the one that was read.
     acted = F.lit(False) if stakes is None else F.round("score", stakes.digits) >= F.lit(stakes.threshold)
     by: list[str | Column] = [F.unix_micros("as_of").alias("at"), "model_version", acted.alias(ACTED), CONTROL, *more]
-    counted = outcomes.of(run.kind).summed(scored, by)
+    counted = outcomes.of(run.kind).summed(scored, by, run.pipeline.lists.length)
     frame: pd.DataFrame = counted.toArrow().to_pandas()
     days = [clock.local_day(clock.from_epoch(int(at)), run.contract.timezone) for at in frame["at"]]
     return frame.assign(day=days).astype({ACTED: bool, CONTROL: bool})
@@ -226,9 +226,10 @@ def _drift(run: Run, chosen: Plan, view_version: int) -> tuple[DriftFinding, ...
     assert chosen.newest is not None
     newest = F.col("as_of") == F.lit(run.instant(chosen.newest))
     population = versions.in_population(run, run.lake.read(feature_table, chosen.features).where(newest), view_version)
-    counted = count_frame(_only(profile, scores=False), population).collect()
+    given = examples.of(run, population, versions.numbered(run, view_version))
+    counted = count_frame(_only(profile, scores=False), given).collect()
     table = tables.predictions(run.pipeline.name, run.key)
-    if run.lake.exists(table):
+    if outcomes.of(run.kind).answers and run.lake.exists(table):
         own = run.lake.read(table).where((F.col("model_version") == chosen.version) & ~F.col("backfill"))
         last = own.agg(F.max("as_of").alias("as_of"))
         counted += count_frame(_only(profile, scores=True), own.join(last, on="as_of", how="inner")).collect()

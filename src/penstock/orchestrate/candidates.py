@@ -117,6 +117,13 @@ _COLUMNS = {
         _Column("r2", "R2", _number, bounds=False),
         _Column("bias", "bias", _value),
     ),
+    "ranking": (
+        _Column("recall", "recall", _number),
+        _Column("ndcg", "NDCG", _number),
+        _Column("hit_rate", "hits", _number),
+        _Column("coverage", "coverage", _number, bounds=False),
+        _Column("novelty", "novelty", partial(_number, digits=1), bounds=False),
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""`penstock demo`: a year of a real shop through the whole loop, as its own files would have arrived."""
+"""`penstock demo`: a year of a real shop through the whole loop of its pipelines, as its own files would have arrived."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ FIRST_FILE = date(2010, 12, 1)
 HISTORY = date(2011, 8, 29)
 END = date(2011, 12, 10)
 WEEKS = 14
+PIPELINES = ("churn", "recommend")
 
 
 @dataclass(frozen=True)
@@ -45,19 +46,21 @@ def run(parsed: argparse.Namespace) -> int:
     if not 0 <= parsed.weeks <= WEEKS:
         raise UsageError("--weeks", got=str(parsed.weeks), expected=f"0 to {WEEKS}, as long as the data lasts")
     began = clock.stopwatch()
-    with opened(parsed, parsed.pipeline) as home:
+    names = (parsed.pipeline,) if parsed.pipeline else PIPELINES
+    with opened(parsed, names[0]) as home:
+        homes = [home, *(home.beside(name) for name in names[1:])]
         landing = Path(home.landing) / home.configuration.pipeline.source
         with progress_shown(len(STAGES)) as watching:
             for episode in episodes(parsed.weeks):
                 online_retail.write_days(landing, FIRST_FILE, episode.day - timedelta(days=1))
-                _say(f"{episode.day}  {episode.title}")
-                run_ = wiring.new_run(home, wiring.as_of_instant(home, str(episode.day)), parsed.progress or watching)
-                local.run_stages(run_, episode.verbs, "run")
-        page = told(home, None)
-    _say(f"The whole loop took {clock.stopwatch() - began:.0f} s. The page: {page}")
-    _say(
-        f'Look further: penstock status {parsed.pipeline}, penstock get {parsed.pipeline} 12347, penstock sql "SELECT * FROM crm_{parsed.pipeline} LIMIT 5"'
-    )
+                for one in homes:
+                    _say(f"{episode.day}  {one.configuration.pipeline.name}, {episode.title}")
+                    run_ = wiring.new_run(one, wiring.as_of_instant(one, str(episode.day)), parsed.progress or watching)
+                    local.run_stages(run_, episode.verbs, "run")
+        pages = [told(one, None) for one in homes]
+    _say(f"The whole loop took {clock.stopwatch() - began:.0f} s. The pages: {', '.join(map(str, pages))}")
+    looks = [f"penstock status {name}, penstock get {name} 12347" for name in names]
+    _say(f'Look further: {", ".join(looks)}, penstock sql "SELECT * FROM crm_{names[0]} LIMIT 5"')
     return 0
 
 

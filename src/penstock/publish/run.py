@@ -14,7 +14,7 @@ from penstock import clock
 from penstock.config.load import digest_of
 from penstock.lake import tables
 from penstock.lake.lease import newest_number
-from penstock.publish import reasons, redis, views
+from penstock.publish import answers, reasons, redis, views
 from penstock.publish.generation import PublishFacts, PublishReport
 from penstock.publish.record import PublishedScore, encode, key_text
 from penstock.scoring.run import wording_of
@@ -79,8 +79,8 @@ def apply(run: Run, chosen: Plan) -> Report:
 
 
 def _tables(run: Run) -> tuple[tables.Table, tables.Table]:
-    name = run.pipeline.name
-    return tables.predictions_latest(name, run.key), tables.crm(name, run.key, run.kind.column)
+    name, shown = run.pipeline.name, answers.of(run.pipeline.kind)
+    return tables.predictions_latest(name, run.key, shown.answer, shown.more), tables.crm(name, run.key, shown.crm(run.kind.column))
 
 
 def _merge_latest(run: Run, chosen: Plan, table: tables.Table) -> int:
@@ -91,14 +91,17 @@ def _merge_latest(run: Run, chosen: Plan, table: tables.Table) -> int:
     own = (F.col("model_version") == chosen.model_version) & (F.col("as_of") == F.lit(chosen.as_of)) & ~F.col("backfill")
     cohort = run.lake.read(tables.predictions(run.pipeline.name, run.key), chosen.predictions).where(own)
     current = run.lake.read(table)
-    desired = views.latest(cohort, current, table.key, chosen.as_of, chosen.promotion, run.pipeline.publish)
-    changed = views.latest_changes(desired, current, table.key, clock.now()).withColumn("run_id", F.lit(run.run_id))
+    shown = answers.of(run.pipeline.kind)
+    desired = views.latest(cohort, current, table.key, chosen.as_of, chosen.promotion, run.pipeline.publish, shown)
+    changed = views.latest_changes(desired, current, table.key, clock.now(), shown).withColumn("run_id", F.lit(run.run_id))
     return _merge(run, table, changed)
 
 
 def _merge_crm(run: Run, latest: tables.Table, table: tables.Table) -> int:
     run.lake.create(table)
-    changed = views.crm_changes(run.lake.read(latest), run.lake.read(table), table.key, clock.now(), run.kind.column)
+    changed = views.crm_changes(
+        run.lake.read(latest), run.lake.read(table), table.key, clock.now(), run.kind.column, answers.of(run.pipeline.kind)
+    )
     return _merge(run, table, changed)
 
 
@@ -120,7 +123,7 @@ def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> tuple[PublishRepo
     scored_at = F.unix_micros("scored_at").alias("scored_at")
     rounded = F.round("score", config.digits)
     rows = predictions.where(~F.col("is_control")).select(
-        *latest.key, rounded.alias("score"), views.band(rounded, config).alias("band"), "reasons", scored_at
+        *latest.key, rounded.alias("score"), answers.band(rounded, config).alias("band"), "reasons", scored_at
     )
     found = rows.agg(F.count("*"), F.count_if(F.size("reasons") > 0)).collect()[0]
     entities, reasoned = int(found[0]), int(found[1])

@@ -44,7 +44,7 @@ class Judged:
     kind: Kind = CLASSIFICATION
 
     def __len__(self) -> int:
-        return len(self.label)
+        return self.kind.count(self.label)
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def no_segment_loses(judged: Judged, champion: Champion | None, segments: Masks,
         return Verdict(gate, True, {}, "There is no champion yet.")
     if champion.score is None:
         return Verdict(gate, False, {}, f"Not known: no scores of champion {champion.version}: {champion.reason}.")
-    large = {name: mask for name, mask in segments.items() if int(mask.sum()) >= gates.min_segment_rows}
+    large = {name: mask for name, mask in segments.items() if judged.kind.count(judged.label[mask]) >= gates.min_segment_rows}
     numbers: dict[str, float] = {"max_segment_loss": gates.max_segment_loss, "segments": float(len(large))}
     lost, unknown = [], []
     for name, mask in large.items():

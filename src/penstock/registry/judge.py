@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from penstock.features import versions
+from penstock.features import examples, versions
 from penstock.features.versions import ViewVersion
 from penstock.registry import gates
 from penstock.registry.card import CardFacts
@@ -21,7 +21,7 @@ from penstock.training import dataset, evaluate
 from penstock.training.acting import acting_on
 from penstock.training.featured import CHECKS
 from penstock.training.records import InputTable, TrainedRun, Version
-from penstock.training.rows import Rows, labelled_rows
+from penstock.training.rows import Rows
 from penstock.worth import ListWorth
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidenc
     models = run.services.models()
     judged_on = versions.of_model(run, "the candidate", candidate.tags)
     holdout = dataset.labelled(run, record.features, record.labels, record.holdout_days, view=judged_on)
-    key = [*run.key, ("as_of", "timestamp")]
+    key = examples.key(run)
     names = [name for name, _ in key]
 
     def scored(frame: DataFrame, rows: DataFrame, model: LocalModel, name: str) -> DataFrame:
@@ -90,9 +90,9 @@ def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidenc
     unlike = "" if reigning is None or reigning.kind == run.kind else f"it is a {reigning.kind.name}, the candidate a {run.kind.name}"
     if reigning is not None and own is not None and not unlike:
         frame = scored(frame, own, reigning, "__champion")
-    rows = labelled_rows(frame.toArrow().to_pandas(), key=run.pipeline.features.entity, kind=run.kind)
+    rows = dataset.rows_of(run, frame.toArrow().to_pandas())
     kept = np.asarray(json.loads(models.read_text(candidate.run_id, dataset.SCORES)), dtype=np.float64)
-    if dataset.rows_digest(rows.frame["as_of"].tolist(), rows.entity.tolist()) != record.rows_digest:
+    if dataset.rows_digest(rows.frame["as_of"].tolist(), rows.names()) != record.rows_digest:
         kept = np.empty(0)  # other rows than those judged in training: deployability is then not known
     champion = None
     if production is not None:
@@ -114,7 +114,7 @@ def _champion_rows(run: Run, production: Version, judged_on: ViewVersion, holdou
     _, table = versions.view_tables(run, own)
     if not run.lake.exists(table):
         return None
-    return run.lake.read(table).where(F.col("as_of").isin([F.lit(run.instant(day)) for day in days]))
+    return examples.of(run, run.lake.read(table).where(F.col("as_of").isin([F.lit(run.instant(day)) for day in days])), own)
 
 
 def card_facts(run: Run, candidate: TrainedRun, record: dataset.Record, holdout: Evidence, found: tuple[Verdict, ...]) -> CardFacts:

@@ -79,9 +79,29 @@ def _means(data: ReportData) -> Chart:
     return lines(story, (observed, predicted), Backdrop(_cohorts(data)))
 
 
+def _recall(data: ReportData) -> Chart:
+    story = Story("recall", "Recall of matured weeks, 95 % interval", "Realised recall", "week", _NOT_MATURED, figures.metric, plain)
+    bounds = tuple((c.recall_low, c.recall_high) for c in data.cohorts)
+    series = (*_beside_heuristic(data, "recall"), _at_training(data, lambda metrics: metrics.recall))
+    return lines(story, series, Backdrop(_cohorts(data), bounds))
+
+
+def _ndcg(data: ReportData) -> Chart:
+    story = Story("ndcg", "NDCG of matured weeks", "Realised NDCG", "week", _NOT_MATURED, figures.metric, plain)
+    return lines(story, (*_beside_heuristic(data, "ndcg"), _at_training(data, lambda metrics: metrics.ndcg)), Backdrop(_cohorts(data)))
+
+
+def _beside_heuristic(data: ReportData, name: str) -> tuple[Series, Series]:
+    """A measure of the model's lists, and of the control group's heuristic for the same entities."""
+    own = tuple(finite(getattr(c.metrics, name)) for c in data.cohorts)
+    heuristic = tuple(finite(getattr(c.metrics, f"heuristic_{name}")) for c in data.cohorts)
+    return Series(Key("s1", "realised"), own), Series(Key("s2", "heuristic"), heuristic)
+
+
 _OF_KIND: dict[str, tuple[Callable[[ReportData], Chart], ...]] = {
     "classification": (_auc, _rates, _brier),
     "regression": (_mae, _means, _bias),
+    "ranking": (_recall, _ndcg),
 }
 
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MEASURES = (
     *("rows", "auc", "auc_low", "auc_high", "average_precision", "brier", "ece", "lift", "observed", "predicted"),
     *("mae", "mae_low", "mae_high", "rmse", "r2", "bias"),
+    *("recall", "recall_low", "recall_high", "ndcg", "hit_rate", "heuristic_recall", "heuristic_ndcg"),
 )
 _UNSAID = "unknown"
 """What `penstock init` writes for a decision that nobody has named yet."""

@@ -39,6 +39,14 @@ class Metrics:
     rmse: float | None = None
     r2: float | None = None
     bias: float | None = None
+    recall: float | None = None
+    ndcg: float | None = None
+    hit_rate: float | None = None
+    coverage: float | None = None
+    novelty: float | None = None
+    heuristic_recall: float | None = None
+    """Of the lists that the control group is shown, for the same entities."""
+    heuristic_ndcg: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +158,8 @@ class Cohort:
     predicted_rate: float | None = None
     mae_low: float | None = None
     mae_high: float | None = None
+    recall_low: float | None = None
+    recall_high: float | None = None
 
 
 @dataclass(frozen=True)
@@ -248,6 +258,11 @@ class Contended:
     rmse: float | None = None
     r2: float | None = None
     bias: float | None = None
+    recall: float | None = None
+    ndcg: float | None = None
+    hit_rate: float | None = None
+    coverage: float | None = None
+    novelty: float | None = None
 
 
 @dataclass(frozen=True)

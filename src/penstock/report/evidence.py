@@ -31,6 +31,7 @@ from penstock.report.shape import MOVES, faults
 from penstock.training.compare import PROFIT, Contender, Figure
 from penstock.training.records import Version
 
+_OF_LISTS = ("recall", "ndcg", "hit_rate", "coverage", "novelty")
 _TREATED = {True: "treated", False: "not treated", None: "with treatment not known"}
 
 
@@ -131,6 +132,7 @@ def _contended(one: Contender, kind: Kind) -> Contended:
         rmse=value("rmse"),
         r2=value("r2"),
         bias=value("bias"),
+        **{name: value(name) for name in _OF_LISTS},
         profit=value(PROFIT),
         weakest_segment=one.weakest_segment,
         weakest_figure=one.weakest_figure,
@@ -173,6 +175,7 @@ def _holdout(numbers: Mapping[str, float]) -> Metrics:
         rmse=numbers.get("holdout.rmse"),
         r2=numbers.get("holdout.r2"),
         bias=numbers.get("holdout.bias"),
+        **{name: numbers.get(f"holdout.{name}") for name in _OF_LISTS},
     )
 
 

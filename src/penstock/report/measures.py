@@ -81,7 +81,26 @@ VALUES = Measures(
     means=(Shown("observed_rate", "Observed mean", figures.value), Shown("predicted_rate", "Predicted mean", figures.value)),
     now=(_RMSE, Shown("bias", "bias", figures.value)),
 )
-_OF_KIND = {"classification": CLASSES, "regression": VALUES}
+_RECALL, _NDCG = Shown("recall", "Recall", figures.metric), Shown("ndcg", "NDCG", figures.metric)
+_HIT = Shown("hit_rate", "Hit rate", figures.metric)
+_MADE_OF = (Shown("coverage", "Coverage", figures.share), Shown("novelty", "Novelty, bits", figures.ratio))
+LISTS = Measures(
+    cohort=(
+        _RECALL,
+        _NDCG,
+        _HIT,
+        Shown("heuristic_recall", "Heuristic's recall", figures.metric),
+        Shown("heuristic_ndcg", "Heuristic's NDCG", figures.metric),
+    ),
+    low="recall_low",
+    high="recall_high",
+    week=(_RECALL, Shown("heuristic_recall", "rule's", figures.metric)),
+    model=(_NDCG, _HIT, *_MADE_OF),
+    contender=(_RECALL, _NDCG, _HIT, *_MADE_OF),
+    means=(),
+    now=(_NDCG, Shown("hit_rate", "hit rate", figures.metric)),
+)
+_OF_KIND = {"classification": CLASSES, "regression": VALUES, "ranking": LISTS}
 
 
 def of(kind: str) -> Measures:

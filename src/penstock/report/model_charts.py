@@ -34,7 +34,11 @@ def _of_values(model: ModelRow, place: int, outcome: str) -> tuple[Chart, ...]:
     return (_values(model, f"values-{place}", outcome),)
 
 
-_OF_KIND = {"classification": _of_classes, "regression": _of_values}
+def _of_lists(model: ModelRow, place: int, outcome: str) -> tuple[Chart, ...]:  # noqa: ARG001 - what its lists find is in the table
+    return ()
+
+
+_OF_KIND = {"classification": _of_classes, "regression": _of_values, "ranking": _of_lists}
 
 
 def _values(model: ModelRow, name: str, outcome: str) -> Chart:

@@ -33,7 +33,7 @@ _BEFORE = (
 _DECISION = _Column("decision", 14, left=True)
 _BOTH = 29
 """The two measures and the drift share so many letters, whatever the kind."""
-_OF_KIND = {"classification": 5, "regression": 7}
+_OF_KIND = {"classification": 5, "regression": 7, "ranking": 6}
 """Width of a measure's column."""
 _GAP = "  "
 

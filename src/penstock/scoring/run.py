@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from penstock import clock
 from penstock.config.reasons import subjects
-from penstock.features import versions
+from penstock.features import examples, versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.landing.freshness import require_fresh
-from penstock.scoring import cursor
+from penstock.scoring import answers, cursor
 from penstock.scoring.plan import Plan, Scored, decide
 from penstock.scoring.predict import REASONS, TOLD, scorer
 from penstock.scoring.reasons import Wording
@@ -56,13 +56,16 @@ def apply(run: Run, chosen: Plan) -> Report:
     rows = None if chosen.empty else unscored(run, chosen)
     if chosen.version is None or chosen.as_of is None or rows is None or rows.isEmpty():
         return Report("score", "nothing", chosen.reason or "no unscored rows", {"scored": 0}, inputs)
-    table = tables.predictions(run.pipeline.name, run.key)
+    answer = answers.of(run.pipeline.kind)
+    table = tables.predictions(run.pipeline.name, run.key, answer.columns)
     models = run.services.models()
     model = models.local_model(models.version(run.pipeline.name, chosen.version))
     why_none = read_explanation(model.path).why_none
-    # A backfill is never published, and what is not published needs no reasons.
-    wording = None if why_none or chosen.backfill else wording_of(run, versions.numbered(run, chosen.view_version).view).of(model.columns)
-    scored = explained(run, rows, model, wording)
+    version = versions.numbered(run, chosen.view_version)
+    # A backfill is never published, and what is not published needs no reasons; nor does a list, whose items say where they come from.
+    silent = why_none or chosen.backfill or examples.within(run)
+    wording = None if silent else wording_of(run, version.view).of(model.columns)
+    scored = answer.made(run, explained(run, answer.beside(run, examples.of(run, rows, version)), model, wording))
     columns = {
         "model_version": F.lit(chosen.version),
         "promotion": F.lit(chosen.promotion),
@@ -77,7 +80,7 @@ def apply(run: Run, chosen: Plan) -> Report:
     done = run.append("pipeline", table, "score", (chosen.version, chosen.after, chosen.to), scored.withColumns(columns))
     run.progress.step("score.appended", done.rows)
     text = f"{done.rows:,} rows of {clock.local_day(chosen.as_of, run.contract.timezone)} with version {chosen.version}{' (backfill)' if chosen.backfill else ''}"
-    text += f"; no reasons: {why_none}" if why_none else ""
+    text += f"; no reasons: {why_none}" if why_none and not examples.within(run) else ""
     return Report("score", "done", text, {"scored": done.rows}, inputs, {table.name: done.version})
 
 
@@ -100,13 +103,13 @@ def wording_of(run: Run, view: View) -> Wording:
 
 
 def explained(run: Run, rows: DataFrame, model: LocalModel, wording: Wording | None) -> DataFrame:
-    """Key, `as_of`, `score` and `reasons` of feature rows, by the one scoring path that the gates test too.
+    """Key, `as_of`, what the answers take beside them, `score` and `reasons` of rows, by the one scoring path that the gates test too.
 
     The control group is scored and not published, so it gets no reasons; without a wording nobody does.
     """
     from pyspark.sql import functions as F
 
-    keys: list[tables.Column] = [*run.key, ("as_of", "timestamp")]
+    keys = [*examples.key(run), *answers.of(run.pipeline.kind).carried]
     if wording is None:
         return score_rows(rows, keys, model).withColumn(REASONS, F.lit(None).cast("array<string>"))
     names, schema = _names_and_schema([*keys, ("score", "double"), (REASONS, "array<string>")])

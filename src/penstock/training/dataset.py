@@ -8,13 +8,18 @@ from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from penstock import clock
+from penstock.config.candidates import COMMON as COMMON_COLUMN
 from penstock.config.load import digest_of
-from penstock.features import versions
+from penstock.features import examples, versions
 from penstock.features.versions import ViewVersion
+from penstock.kinds.ranking import CHOSEN, COMMON, PLACES
 from penstock.lake import tables
 from penstock.stage import Run
+from penstock.training.rows import Rows, labelled_rows
 
 if TYPE_CHECKING:
+    import pandas as pd
     from pyspark.sql import DataFrame
 
 RECORD, SCORES = "training.json", "holdout_scores.json"
@@ -70,19 +75,68 @@ def labelled(run: Run, features: int, labels: int, days: Sequence[date] | None =
     version = view or versions.current(run)
     _, feature_table = versions.view_tables(run, version)
     label_table = tables.labels(run.pipeline.name, run.key)
-    known = F.col("state").isin("matured", "revised") & (F.col("matured_at") <= F.lit(run.as_of)) & F.col("label").isNotNull()
-    outcome = run.lake.read(label_table, labels).where(known).select(*label_table.key, "label")
+    outcome = _known(run, labels).select(*label_table.key, "label")
     columns = [
         F.col(n).cast("double").alias(n) if kind.startswith("decimal") else F.col(n)
         for n, kind in feature_table.columns
-        if not n.startswith("_") and n != "run_id"
+        if not n.startswith("_") and n != "run_id" and not kind.startswith("array")
     ]
     rows = versions.rows(run, version, features).select(*columns)
     if days is not None:
         rows = rows.where(F.col("as_of").isin([F.lit(run.instant(day)) for day in days]))
-    return rows.join(outcome, on=list(label_table.key), how="inner")
+    return _LABELLED[run.pipeline.kind](run, rows.join(outcome, on=list(label_table.key), how="inner"), version)
 
 
-def rows_digest(as_of: Sequence[object], entity: Sequence[object]) -> str:
+def history(run: Run, labels: int) -> tuple[date, ...] | None:
+    """The days of the cohorts that a training may use, where the configuration leaves some out; None for all."""
+    from pyspark.sql import functions as F
+
+    config = run.pipeline.training
+    if config.history_start is None and config.max_cohorts is None:
+        return None
+    found = _known(run, labels).select(F.unix_micros("as_of")).distinct().collect()
+    days = sorted(clock.local_day(clock.from_epoch(row[0]), run.contract.timezone) for row in found)
+    late = [day for day in days if config.history_start is None or day >= config.history_start]
+    return tuple(late[-config.max_cohorts :] if config.max_cohorts else late)
+
+
+def _known(run: Run, labels: int) -> DataFrame:
+    """The labels that were known by the run's `as_of`."""
+    from pyspark.sql import functions as F
+
+    known = F.col("state").isin("matured", "revised") & (F.col("matured_at") <= F.lit(run.as_of)) & F.col("label").isNotNull()
+    return run.lake.read(tables.labels(run.pipeline.name, run.key), labels).where(known)
+
+
+def rows_of(run: Run, frame: pd.DataFrame) -> Rows:
+    """The labelled rows of a frame of `labelled`, in order. Raises DataError as `labelled_rows` does."""
+    within = [name for name, _ in examples.within(run)]
+    return labelled_rows(frame, key=run.pipeline.features.entity, within=within, kind=run.kind)
+
+
+def _itself(run: Run, rows: DataFrame, version: ViewVersion) -> DataFrame:  # noqa: ARG001 - each row has its label
+    return rows
+
+
+def _items(run: Run, rows: DataFrame, version: ViewVersion) -> DataFrame:
+    """A row an item: whether it is among those that the entity chose. Who chose none teaches no order, and is no case."""
+    from pyspark.sql import functions as F
+
+    pairs = examples.of(run, rows.where(F.size("label") > 0), version)
+    return pairs.withColumns(
+        {
+            CHOSEN: F.size("label"),
+            PLACES: F.lit(run.pipeline.lists.length),
+            COMMON: F.col(COMMON_COLUMN),
+            "label": F.array_contains("label", F.col(tables.ITEM[0])).cast("double"),
+        }
+    )
+
+
+_LABELLED = {"classification": _itself, "regression": _itself, "ranking": _items}
+"""By kind: entities with their labels as the rows that a model learns from and is judged by."""
+
+
+def rows_digest(as_of: Sequence[object], names: Sequence[object]) -> str:
     """A digest of row keys in order, so that scores can be kept without the keys they belong to."""
-    return digest_of([[str(a), str(e)] for a, e in zip(as_of, entity, strict=True)])
+    return digest_of([[str(a), str(e)] for a, e in zip(as_of, names, strict=True)])

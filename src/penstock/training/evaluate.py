@@ -66,12 +66,12 @@ def evaluate(
     state, why = _state(label, score, min_rows, kind)
     unknown = Measure(None, why)
     named = kind.measures(label, score, bins) if state == "evaluated" else dict.fromkeys(kind.judged, unknown)
-    return Evaluation(subject, state, len(label), named, bins, kind)
+    return Evaluation(subject, state, kind.count(label), named, bins, kind)
 
 
 def _state(label: Labels, score: Floats, min_rows: int, kind: Kind) -> tuple[str, str]:
-    if len(label) < max(min_rows, 1):
-        return "too_few_rows", f"{len(label)} rows, {max(min_rows, 1)} are needed"
+    if kind.count(label) < max(min_rows, 1):
+        return "too_few_rows", f"{kind.count(label)} rows, {max(min_rows, 1)} are needed"
     return kind.state(label, score)
 
 

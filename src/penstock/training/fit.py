@@ -46,7 +46,7 @@ class Fitted:
 
 
 def scores_of(model: Any, inputs: Inputs, rows: Rows) -> NDArray[np.float64]:
-    """P(label = 1), or the value, of each row by a model that takes `inputs`."""
+    """The kind's score of each row by a model that takes `inputs`."""
     with one_thread():
         return rows.kind.scores(model, from_pandas(rows.frame, inputs))
 
@@ -124,10 +124,10 @@ def _calibrated(model: Any, frame: pd.DataFrame, rows: Rows, config: TrainingCon
     customers will get. Folds by time would leave models of a fraction of the weeks, whose scores are another thing.
     """
     if config.calibration.method == "none":
-        return clone(model).fit(frame, rows.label)
+        return clone(model).fit(frame, rows.target)
     fold_of = entity_folds(rows.entity, config.calibration.folds)
     splits = [(np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)) for fold in range(config.calibration.folds)]
-    if any(test.size == 0 or np.unique(rows.label[train]).size < 2 for train, test in splits):
+    if any(test.size == 0 or np.unique(rows.target[train]).size < 2 for train, test in splits):
         raise DataError(
             "entities to calibrate on",
             got=f"{np.unique(rows.entity).size} in {len(rows)} rows",
@@ -136,6 +136,6 @@ def _calibrated(model: Any, frame: pd.DataFrame, rows: Rows, config: TrainingCon
             next="more history, fewer training.calibration.folds, or training.calibration.method: none",
         )
     calibrated = CalibratedClassifierCV(model, method=config.calibration.method, cv=splits, ensemble=False)
-    calibrated.fit(frame, rows.label)
+    calibrated.fit(frame, rows.target)
     # The folds are row numbers of the training data and have no business in the artefact.
     return calibrated.set_params(cv=None)

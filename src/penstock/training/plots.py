@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.inspection import permutation_importance
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from penstock import metrics
+from penstock import lists, metrics
 from penstock.kinds import CLASSIFICATION, Kind
 from penstock.kinds.kind import Labels
 from penstock.training.fit import Fitted, one_thread
@@ -65,7 +65,24 @@ def errors(label: Labels, score: Floats) -> Figure:
     return figure
 
 
-_DRAWN = {"classification": _of_classes, "regression": _of_values}
+def _of_lists(label: Labels, score: Floats, bins: int) -> dict[str, Figure]:  # noqa: ARG001 - of ranks, not of bins
+    return {"plots/recall.png": recall_by_length(label, score)}
+
+
+def recall_by_length(label: Labels, score: Floats) -> Figure:
+    """Mean recall of lists of each length up to the configured one."""
+    longest = int(label["places"].max())
+    found = []
+    for length in range(1, longest + 1):
+        shorter = label.copy()
+        shorter["places"] = length
+        found.append(lists.recall(shorter, score).value or 0.0)
+    figure, axes = _axes(f"Recall by length of the list, {found[-1]:.3f} at {longest}", "items on the list", "recall")
+    axes.plot(range(1, longest + 1), found, color=_INK)
+    return figure
+
+
+_DRAWN = {"classification": _of_classes, "regression": _of_values, "ranking": _of_lists}
 
 
 def _axes(title: str, x: str, y: str, *, height: float = 4.2) -> tuple[Figure, Axes]:
@@ -131,8 +148,8 @@ def importance_bars(importances: Mapping[str, float], kind: Kind = CLASSIFICATIO
 def importances_of(fitted: Fitted, rows: Rows, *, seed: int, max_rows: int = 1500, repeats: int = 2) -> dict[str, float]:
     """Mean loss of the primary measure when a feature's values are shuffled among at most `max_rows` rows; empty when all labels are one."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
-    label = rows.label[chosen]
-    if rows.kind.unlearnable(label):
+    label = rows.target[chosen]
+    if rows.kind.unlearnable(rows.label[chosen]):
         return {}
     frame = from_pandas(rows.frame.iloc[chosen], fitted.inputs)
     with one_thread():

@@ -28,19 +28,37 @@ class Rows:
     """The entity key as one text that no other key shares."""
     kind: Kind = CLASSIFICATION
     """What the labels are, and what is predicted of them."""
+    key: tuple[str, ...] = ()
+    """The columns that tell a row from every other of its `as_of`."""
+
+    @property
+    def target(self) -> Labels:
+        """What an estimator learns: the labels as numbers."""
+        return self.kind.target(self.label)
+
+    def names(self) -> list[str]:
+        """Each row's key as one text that no other row of its `as_of` shares."""
+        return list(_entities(self.frame, self.key)) if self.key else self.entity.tolist()
 
     def __len__(self) -> int:
         return len(self.frame)
 
     def where(self, mask: NDArray[np.bool_]) -> Rows:
         """The rows of a mask."""
-        return Rows(self.frame.loc[mask].reset_index(drop=True), self.label[mask], self.day[mask], self.entity[mask], self.kind)
+        frame = self.frame.loc[mask].reset_index(drop=True)
+        return Rows(frame, self.label[mask], self.day[mask], self.entity[mask], self.kind, self.key)
 
 
 def labelled_rows(
-    frame: pd.DataFrame, *, key: Sequence[str], kind: Kind = CLASSIFICATION, as_of: str = "as_of", label: str = "label"
+    frame: pd.DataFrame,
+    *,
+    key: Sequence[str],
+    kind: Kind = CLASSIFICATION,
+    within: Sequence[str] = (),
+    as_of: str = "as_of",
+    label: str = "label",
 ) -> Rows:
-    """The rows of `frame` in order.
+    """The rows of `frame` in order. `key` names the entity, `within` tells the rows of one entity apart: the items of a ranking.
 
     Raises DataError when there are none, when a label is null or none of the kind's (0 or 1; a finite number), and when a (key, `as_of`) repeats.
     """
@@ -55,11 +73,13 @@ def labelled_rows(
     fault = kind.label_fault(frame[label])
     if fault:
         raise DataError(f"column {label} of the training rows", got=fault[0], expected=fault[1])
-    ordered = frame.sort_values([as_of, *key], kind="stable", ignore_index=True)
-    repeated = int(ordered.duplicated([as_of, *key]).sum())
+    whole = (*key, *within)
+    ordered = frame.sort_values([as_of, *whole], kind="stable", ignore_index=True)
+    repeated = int(ordered.duplicated([as_of, *whole]).sum())
     if repeated:
         raise DataError("training rows", got=f"{repeated} that repeat an entity at the same as_of", expected="each once")
-    return Rows(ordered, kind.labels(ordered[label]), days_of(ordered[as_of]), _entities(ordered, key), kind)
+    case = ordered.groupby([as_of, *key], sort=False).ngroup().to_numpy(dtype=np.int64)
+    return Rows(ordered, kind.labels(ordered, label, case), days_of(ordered[as_of]), _entities(ordered, key), kind, whole)
 
 
 def days_of(as_of: pd.Series) -> NDArray[np.int64]:

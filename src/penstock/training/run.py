@@ -31,7 +31,7 @@ from penstock.training.featured import feature_facts
 from penstock.training.fit import Fitted, best_of, fit_candidates, scores_of
 from penstock.training.inputs import Inputs, from_pandas
 from penstock.training.records import InputTable, TrainingFacts, TrialFacts
-from penstock.training.rows import Rows, labelled_rows
+from penstock.training.rows import Rows
 from penstock.training.split import Split, holdout
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ def apply(run: Run, chosen: Plan) -> Report:
     models = run.services.models()
     if models.find_run(run.pipeline.name, chosen.training_id) is not None:
         return Report("train", "nothing", f"training {chosen.training_id} is logged already", inputs=inputs)
-    table = dataset.labelled(run, chosen.features, chosen.labels).toArrow()
-    rows = labelled_rows(_in_history(run, table), key=run.pipeline.features.entity, kind=run.kind)
+    table = dataset.labelled(run, chosen.features, chosen.labels, dataset.history(run, chosen.labels)).toArrow()
+    rows = dataset.rows_of(run, table.to_pandas())
     run.progress.step("train.read", len(rows))
     config, label = run.pipeline.training, run.pipeline.label
     horizon = label.horizon_days + label.delay_days
@@ -119,21 +119,9 @@ def decision_of(run: Run) -> tuple[bool, str]:
     return False, "not decided on"
 
 
-def _in_history(run: Run, table: pa.Table) -> Any:
-    frame = table.to_pandas()
-    config = run.pipeline.training
-    days = frame["as_of"].dt.tz_convert(run.contract.timezone).dt.date if len(frame) else None
-    if days is not None and config.history_start is not None:
-        frame, days = frame[days >= config.history_start], days[days >= config.history_start]
-    if days is not None and config.max_cohorts is not None:
-        newest = sorted(set(days))[-config.max_cohorts :]
-        frame = frame[days.isin(newest)]
-    return frame
-
-
 def _features(run: Run) -> tuple[str, ...]:
     config = run.pipeline.training
-    chosen = config.features or run.pipeline.features.column_names()
+    chosen = config.features or run.pipeline.features.example_columns()
     return tuple(name for name in chosen if name not in config.exclude)
 
 
@@ -216,9 +204,9 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         holdout_days=_days(split.test),
         train_rows=len(train),
         holdout_rows=len(test),
-        rows_digest=dataset.rows_digest(test.frame["as_of"].tolist(), test.entity.tolist()),
-        calibration=_calibration(test.label, score, config.gates.calibration_bins),
-        gain=_gain(test.label, score),
+        rows_digest=dataset.rows_digest(test.frame["as_of"].tolist(), test.names()),
+        calibration=_calibration(test.target, score, config.gates.calibration_bins),
+        gain=_gain(test.target, score),
         profit=profit_by_share(run.pipeline, test, score),
         importances=importances,
         centre=centre,
@@ -307,16 +295,11 @@ def _profile(run: Run, table: pa.Table, test: Rows, score: Any) -> str:
     import pyarrow.compute as pc
 
     # Taken from the Arrow table, which keeps NaN and null apart, in the order of the holdout rows.
-    order = {(a.value // 1000, e): i for i, (a, e) in enumerate(zip(test.frame["as_of"], test.entity, strict=True))}
     held = table.filter(pc.is_in(table["as_of"], pa.array(sorted(set(test.frame["as_of"])), table["as_of"].type)))
-    key = run.pipeline.features.entity
-    entities = [str(row[key[0]]) if len(key) == 1 else repr(tuple(str(row[k]) for k in key)) for row in held.select(list(key)).to_pylist()]
-    instants = pc.cast(held["as_of"], pa.int64()).to_pylist()
-    scores = [float(score[order[(a, e)]]) for a, e in zip(instants, entities, strict=True)]
-    features = [*_features(run), "score"]
-    drift = run.pipeline.monitoring.drift
-    profile = make_profile(held.append_column("score", pa.array(scores)), features, drift, effective_rows=len(set(entities)))
-    return to_json(profile)
+    # By the same columns as the holdout rows are, so that each score stands at its row.
+    held = held.sort_by([(name, "ascending") for name in ("as_of", *test.key)]).append_column("score", pa.array(score))
+    features = [*_features(run), *outcomes.of(run.kind).answers]
+    return to_json(make_profile(held, features, run.pipeline.monitoring.drift, effective_rows=len(set(test.entity))))
 
 
 def _calibration(label: Any, score: Any, bins: int) -> tuple[tuple[float, float, int], ...]:

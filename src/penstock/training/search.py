@@ -131,9 +131,9 @@ class _Prepared:
 def _prepared(entrant: Entrant, fold: Fold, rows: Rows) -> _Prepared:
     """A fold's arrays for one candidate, preprocessed once for all its trials by what its training rows alone say."""
     frame, label = entrant.frame, rows.label
-    prepare = preprocessing_of(entrant.candidate, entrant.inputs, rows.kind).fit(frame.loc[fold.train], label[fold.train])
+    prepare = preprocessing_of(entrant.candidate, entrant.inputs, rows.kind).fit(frame.loc[fold.train], rows.target[fold.train])
     judged = tuple((prepare.transform(frame.loc[mask]), label[mask]) for mask in fold.tests)
-    return _Prepared(prepare.transform(frame.loc[fold.train]), label[fold.train], judged)
+    return _Prepared(prepare.transform(frame.loc[fold.train]), rows.target[fold.train], judged)
 
 
 def _trial(candidate: Candidate, params: Mapping[str, Any], folds: Sequence[_Prepared], seed: int, kind: Kind) -> Trial:
