@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from penstock import clock
 from penstock.config.load import Configuration, digest_of
@@ -40,6 +40,9 @@ class Services(Protocol):
     def redis(self) -> Redis:
         """Redis."""
 
+    def redis_address(self) -> str:
+        """Where it is, for whoever connects elsewhere."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -59,6 +62,8 @@ class Run:
     """A person asked for this very stage (`penstock train`), so it does not wait for the monitoring's word."""
     memo: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """What was read once and holds for the whole run; who changes it in the lake takes it out."""
+    allowed: frozenset[Literal["empty", "drop"]] = frozenset()
+    """What a person allows a publication to do to its readers this once."""
     candidate: str | None = None
     """The candidate of the newest training that a person wants judged in place of the one that training chose."""
 

@@ -209,16 +209,14 @@ def crm(pipeline: str, key: Sequence[Column], values: Sequence[Column]) -> Table
     return Table(f"crm_{pipeline}", (*key, *own), _names(key), "merge", "publish")
 
 
-def fallbacks(pipeline: str, answer: Sequence[Column]) -> Table:
-    """What is answered for whom nothing was published: for each group that is known, and for everybody else (`segment` is empty)."""
-    own: tuple[Column, ...] = (("segment", "string"), ("as_of", "timestamp"), *answer)
-    return Table(
-        f"fallbacks_{pipeline}",
-        (*own, ("model_version", "int"), ("updated_at", "timestamp"), ("run_id", "string")),
-        ("segment",),
-        "merge",
-        "publish",
-    )
+def fallbacks(pipeline: str, values: Sequence[Column]) -> Table:
+    """What is answered for whom nothing was published at an `as_of`: a row for each group, and one for everybody else (`segment` is empty).
+
+    `definition` is the digest of what shapes it.
+    """
+    key: tuple[Column, ...] = (("segment", "string"), ("as_of", "timestamp"), ("definition", "string"))
+    own: tuple[Column, ...] = (("model_version", "int"), ("made_at", "timestamp"), ("run_id", "string"))
+    return Table(f"fallbacks_{pipeline}", (*key, *values, *own), _names(key), "merge", "publish")
 
 
 METRICS = Table(

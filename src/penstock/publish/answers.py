@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from penstock.config.publish import PublishConfig
 from penstock.lake import tables
+from penstock.publish.served import Shape
 
 if TYPE_CHECKING:
     from pyspark.sql import Column
@@ -22,7 +23,7 @@ class Shown(ABC):
     """The answer's columns in the predictions."""
     more: tuple[tables.Column, ...] = ()
     """What the latest table has beside them."""
-    shape: str
+    shape: Shape
     """The shape of a value in Redis."""
 
     @property
@@ -46,17 +47,21 @@ class Shown(ABC):
     def crm_values(self, column: str) -> dict[str, Column]:
         """Each from the latest table's columns."""
 
+    values: tuple[tables.Column, ...]
+    """What a value in Redis is made of, and a fallback."""
+
     @abstractmethod
     def is_told(self) -> Column:
         """Whether an entity of the predictions is in Redis at all."""
 
     @abstractmethod
-    def values(self, config: PublishConfig) -> dict[str, Column]:
-        """What an entity's value in Redis is made of, from the predictions' columns."""
+    def told(self, config: PublishConfig) -> dict[str, Column]:
+        """The columns of `values`, from those of the predictions or of the latest table."""
 
 
 class _Scores(Shown):
     answer, more, shape = tables.SCORE, (("band", "string"),), "score"
+    values = (*answer, *more)
 
     def published(self, config: PublishConfig) -> dict[str, Column]:
         from pyspark.sql import functions as F
@@ -81,12 +86,13 @@ class _Scores(Shown):
 
         return ~F.col("is_control")
 
-    def values(self, config: PublishConfig) -> dict[str, Column]:
+    def told(self, config: PublishConfig) -> dict[str, Column]:
         return self.published(config)
 
 
 class _Lists(Shown):
     answer, shape = tables.ITEMS, "items"
+    values = answer[:1]
 
     def published(self, config: PublishConfig) -> dict[str, Column]:
         return {name: _rounded(name, config.digits) for name, _ in self.answer}
@@ -109,7 +115,7 @@ class _Lists(Shown):
 
         return F.lit(True)
 
-    def values(self, config: PublishConfig) -> dict[str, Column]:
+    def told(self, config: PublishConfig) -> dict[str, Column]:
         from pyspark.sql import functions as F
 
         return {"items": F.when(F.col("is_control"), _rounded("instead", config.digits)).otherwise(_rounded("items", config.digits))}

@@ -5,7 +5,7 @@ An encoder is a small value that Spark can send to its workers; JSON is made of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -47,7 +47,7 @@ class Encoder:
     columns: tuple[str, ...] = ()
     sentences: tuple[Sentence, ...] | None = None
 
-    def __call__(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def __call__(self, batches: Iterable[Any]) -> Iterator[Any]:
         """All rows of one partition."""
         coder = None if self.sentences is None else Coder(self.sentences)
         for batch in batches:

@@ -5,7 +5,6 @@ Delta first: if Redis is down the tables are whole, and the next run resumes wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -13,11 +12,7 @@ from typing import TYPE_CHECKING
 from penstock import clock
 from penstock.config.load import digest_of
 from penstock.lake import tables
-from penstock.lake.lease import newest_number
-from penstock.publish import answers, reasons, redis, views
-from penstock.publish.generation import PublishFacts, PublishReport
-from penstock.publish.record import PublishedScore, encode, key_text
-from penstock.scoring.run import wording_of
+from penstock.publish import answers, fallback, online, views
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
@@ -69,8 +64,9 @@ def apply(run: Run, chosen: Plan) -> Report:
     run.progress.step("publish.crm_merged", counts["crm"])
     outputs = {t.name: run.lake.version(t) for t in (latest, crm)}
     if run.pipeline.publish.redis.enabled:
-        done, entities = _to_redis(run, chosen, latest)
-        counts["published"] = entities if done.outcome == "published" else 0
+        cohort = online.Cohort(chosen.as_of, chosen.model_version, chosen.generation, chosen.predictions)
+        done, entities = online.publish(run, cohort, latest, _fallbacks(run, chosen))
+        counts["published"] = entities if done.outcome in {"published", "changed"} else 0
         run.progress.step("publish.pointed", counts["published"])
     if not any(counts.values()):
         return Report("publish", "nothing", "up to date", counts, inputs)
@@ -112,49 +108,19 @@ def _merge(run: Run, table: tables.Table, changed: DataFrame) -> int:
     return run.lake.merge(table, rows, [c for c in table.column_names if c not in table.key]).rows
 
 
-def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> tuple[PublishReport, int]:
-    """What was done, and for how many entities."""
+def _fallbacks(run: Run, chosen: Plan) -> DataFrame:
+    """What is answered for the `as_of` for whom nothing was published; once made it stays, so that a generation is always the same."""
     from pyspark.sql import functions as F
 
     assert chosen.as_of is not None
     config = run.pipeline.publish
-    current = (F.col("model_version") == chosen.model_version) & (F.col("as_of") == F.lit(chosen.as_of))
-    predictions = run.lake.read(tables.predictions(run.pipeline.name, run.key), chosen.predictions).where(current & ~F.col("backfill"))
-    scored_at = F.unix_micros("scored_at").alias("scored_at")
-    rounded = F.round("score", config.digits)
-    rows = predictions.where(~F.col("is_control")).select(
-        *latest.key, rounded.alias("score"), answers.band(rounded, config).alias("band"), "reasons", scored_at
-    )
-    found = rows.agg(F.count("*"), F.count_if(F.size("reasons") > 0)).collect()[0]
-    entities, reasoned = int(found[0]), int(found[1])
-    facts = PublishFacts(
-        count=entities + (reasoned + 1 if reasoned else 0),
-        as_of=chosen.as_of,
-        model_version=str(chosen.model_version),
-        source=f"predictions_{run.pipeline.name} of {clock.local_day(chosen.as_of, run.contract.timezone)} by version {chosen.model_version}",
-        created=clock.now(),
-        bucket_fields=config.redis.bucket_fields,
-    )
-    client = run.services.redis()
-    job = run.jobs["pipeline"]
-    run.progress.step("publish.began", facts.count)
-    # Sentences of an older version of the view that is still scored may not be among these: they travel as text.
-    coder = reasons.Coder(wording_of(run, run.pipeline.features).patterns()) if reasoned else None
-    values = _rows(rows, latest.key, chosen, config.digits, coder)
-    # The floor is asked for now: a publisher that slept through another's lease must lose, also against an empty Redis.
-    fence, floor = run.leases[job].number, newest_number(run.lake, job)
-    done = redis.publish(client, run.pipeline.name, chosen.generation, values, fence=fence, facts=facts, floor=floor)
-    return done, entities
-
-
-def _rows(rows: DataFrame, key: tuple[str, ...], chosen: Plan, digits: int, coder: reasons.Coder | None) -> Iterator[tuple[str, bytes]]:
-    """The fields of the generation: scores, reasons beside them, and once the sentences that the reasons are made of."""
-    assert chosen.as_of is not None
-    for row in rows.toLocalIterator(prefetchPartitions=True):
-        score = PublishedScore(row["score"], row["band"], chosen.as_of, str(chosen.model_version), clock.from_epoch(row["scored_at"]))
-        text = key_text(tuple(row[name] for name in key))
-        yield text, encode(score, digits)
-        if coder is not None and row["reasons"]:
-            yield reasons.field_of(text), coder.encode(row["reasons"])
-    if coder is not None:
-        yield reasons.LIST_FIELD, coder.encode_list()
+    table = tables.fallbacks(run.pipeline.name, answers.of(run.pipeline.kind).values)
+    run.lake.create(table)
+    definition = digest_of([config.fallback.model_dump(mode="json"), run.pipeline.lists.model_dump(mode="json"), config.digits])
+    own = (F.col("as_of") == F.lit(chosen.as_of)) & (F.col("definition") == definition)
+    if run.lake.read(table).where(own).isEmpty():
+        about = {"as_of": F.lit(chosen.as_of), "definition": F.lit(definition), "model_version": F.lit(chosen.model_version)}
+        made = fallback.made(run, chosen.as_of).withColumns({**about, "made_at": F.lit(clock.now()), "run_id": F.lit(run.run_id)})
+        written = _merge(run, table, made.select(*table.column_names))
+        run.progress.step("publish.fallbacks_merged", written)
+    return run.lake.read(table).where(own)
