@@ -107,6 +107,13 @@ def test_equal_scores_stand_by_item_index_and_a_user_of_zeros_gets_the_first_ite
     assert not np.signbit(found.scores).any()
 
 
+def test_scores_too_small_for_single_precision_are_ties_at_zero_without_a_sign() -> None:
+    found = top_k(np.array([[1e-30]], np.float32), np.array([[-1e-30], [1e-30], [-1e-38]], np.float32), 3)
+    assert found.indices.tolist() == [[0, 1, 2]]
+    assert found.scores.tolist() == [[0.0, 0.0, 0.0]]
+    assert not np.signbit(found.scores).any()
+
+
 def test_items_that_single_precision_confuses_are_told_apart() -> None:
     """The sums 1e8 + 1 - 1e8 and 1e8 + 2 - 1e8 are both zero in single precision in one order and not in another."""
     users = np.ones((1, 3), np.float32)

@@ -60,7 +60,7 @@ class _Found:
     item: NDArray[np.int64]
     score: Factors
 
-    def and_(self, other: _Found) -> _Found:
+    def beside(self, other: _Found) -> _Found:
         """The pairs of both."""
         return _Found(
             np.concatenate((self.user, other.user)), np.concatenate((self.item, other.item)), np.concatenate((self.score, other.score))
@@ -84,7 +84,7 @@ def top_k(
 
     Parameters: `users` float32 [users, f] and `items` float32 [items, f]; `withdrawn` bool [items], shown to nobody;
     `block` users and items multiplied at a time, which changes the time and nothing else. The memory beyond input and output
-    is a copy of the items and a few times the block. Threads are the caller's affair (`threadpoolctl`).
+    is one turned copy of the items (a second one when some are withdrawn) and a few times the block. Threads are the caller's affair (`threadpoolctl`).
     Raises UsageError for k < 1, DataError for factors that are not finite or do not fit one another, and for exclusions that
     name no user or item.
     """
@@ -92,7 +92,7 @@ def top_k(
     kept = np.arange(len(items)) if withdrawn is None else np.flatnonzero(~withdrawn)
     place = np.full(len(items), -1)
     place[kept] = np.arange(len(kept))
-    offered = items[kept]
+    offered = items if withdrawn is None else items[kept]
     slack = _slack(users, offered)
     turned = np.ascontiguousarray(offered.T)
     wide = min(block[1] if block else ITEMS_A_BLOCK, max(1, len(kept)))
@@ -184,7 +184,7 @@ def _best(
         lowest = np.maximum((floor - slack).astype(np.float32), np.finfo(np.float32).min)  # what is hidden stays below
         at, column = np.divmod(np.flatnonzero(rough >= lowest[:, None]), right - left)
         more = _Found(at, column + left, _scores(users, items, at, column + left))
-        best = _first(best.and_(more), k, len(users))
+        best = _first(best.beside(more), k, len(users))
     return best
 
 
