@@ -1,0 +1,1 @@
+"""The best k of many items for each of many users, from their factors: exact, the same every time, and in bounded memory."""
