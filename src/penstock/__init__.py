@@ -11,7 +11,6 @@ parts together, `cli` is the command, `client` reads published scores with Redis
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,12 +18,9 @@ if TYPE_CHECKING:
 
     from penstock.workbench import Workbench
 
-try:
-    __version__ = version("penstock")
-except PackageNotFoundError:  # run from a source tree that is not installed
-    __version__ = "0+unknown"
+    __version__: str
 
-__all__ = ["PublishedScore", "ScoreReader", "__version__", "open"]
+__all__ = ["AsyncScoreReader", "FeatureReader", "PublishedItems", "PublishedScore", "ScoreReader", "__version__", "open"]
 
 
 def open(lake: str | Path = "lakehouse", *, env: str = "local", conf: str | Path | None = None) -> Workbench:  # noqa: A001 - penstock.open, as in h5py or xarray's kin
@@ -45,9 +41,20 @@ def open(lake: str | Path = "lakehouse", *, env: str = "local", conf: str | Path
 
 
 def __getattr__(name: str) -> object:
-    """The public names that need other packages are imported when they are first used."""
-    if name in {"ScoreReader", "PublishedScore"}:
+    """The public names that need other modules are imported when they are first used, the version is looked up then."""
+    if name == "__version__":
+        return _version()
+    if name in __all__:
         from penstock import client
 
         return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version  # slower to import than all that a reader of scores needs
+
+    try:
+        return version("penstock")
+    except PackageNotFoundError:  # run from a source tree that is not installed
+        return "0+unknown"

@@ -62,7 +62,7 @@ def test_a_reader_gets_the_reasons_with_the_score_and_none_where_there_are_none(
 
 
 def test_score_and_reasons_change_together_and_go_back_together(client: redis.Redis) -> None:
-    reader = ScoreReader(client, "churn")
+    reader = ScoreReader(client, "churn", cache_seconds=0)
     for fence, word in enumerate(("first", "second"), start=1):
         put(client, word, fence)
         found = reader.get("17")
