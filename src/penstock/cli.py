@@ -164,9 +164,10 @@ def _looking(add: _Add) -> None:
     sql.add_argument("query")
     sql.add_argument("--pipeline", default=None, help=argparse.SUPPRESS)
     sql.add_argument("--format", choices=("table", "json", "csv"), default="table")
-    get = add("get", _get, "the published score of one entity, from Redis, with provenance")
+    get = add("get", _get, "the published score or items of one entity, from Redis, with provenance")
     get.add_argument("pipeline")
     get.add_argument("key", nargs="+", help="the entity's key, one word a key column")
+    get.add_argument("--group", default=None, help="whose fallback to take when nothing is published for the key, such as a country")
     get.add_argument("--json", action="store_true")
     add("jars", _jars, "print Delta's jar files, for spark-submit --jars")
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 import pytest
 
 from penstock.orchestrate.local import Planned
-from penstock.orchestrate.shown import plan_lines, score_lines, status_lines
+from penstock.orchestrate.shown import plan_lines, published_lines, status_lines
 from penstock.orchestrate.status import Status, next_action
+from penstock.publish.items import PublishedItems, Recommended
 from penstock.publish.record import PublishedScore
 
 RUN = {"run_id": "churn-20110905-1a2b", "job": "run", "as_of": "2011-09-05", "status": "done", "message": "", "seconds": 35.72}
@@ -115,8 +116,33 @@ def test_the_next_action_is_the_most_urgent_one(
 def test_a_score_is_told_with_its_origin_and_the_local_day_of_its_as_of() -> None:
     midnight_in_london = datetime(2011, 9, 4, 23, tzinfo=UTC)
     score = PublishedScore(0.81234, "high", midnight_in_london, "2", datetime(2011, 9, 5, 6, 2, tzinfo=UTC), "20110905-v2")
-    assert score_lines(["17850"], score, "Europe/London") == [
+    assert published_lines(["17850"], score, "Europe/London") == [
         "17850: 0.8123 (high)",
         "  as of 2011-09-05, model version 2, scored 2011-09-05 06:02 UTC, generation 20110905-v2",
     ]
-    assert score_lines(["UK", "17850"], replace(score, band=""), "UTC")[0] == "UK 17850: 0.8123"
+    assert published_lines(["UK", "17850"], replace(score, band=""), "UTC")[0] == "UK 17850: 0.8123"
+
+
+MONDAY = datetime(2011, 9, 4, 23, tzinfo=UTC)
+ITEMS = PublishedItems(
+    (Recommended("85123A", 0.8, "als"), Recommended("22423", 0.25, "popular")), MONDAY, "2", datetime(2011, 9, 5, 6, 2, tzinfo=UTC), "g1"
+)
+
+
+def test_items_are_told_in_rank_order_with_score_and_source() -> None:
+    assert published_lines(["17850"], ITEMS, "Europe/London") == [
+        "17850: 2 items",
+        "  1  85123A  0.8000  als",
+        "  2  22423   0.2500  popular",
+        "  as of 2011-09-05, model version 2, scored 2011-09-05 06:02 UTC, generation g1",
+    ]
+    assert published_lines(["1"], replace(ITEMS, items=ITEMS.items[:1]), "UTC")[0] == "1: 1 item"
+    assert published_lines(["1"], replace(ITEMS, items=()), "UTC")[0] == "1: 0 items"
+
+
+def test_a_fallback_says_why_and_whose_it_is() -> None:
+    why = "not in the published set"
+    france = replace(ITEMS, provenance="fallback", why=why, group="France")
+    assert published_lines(["1"], france, "UTC")[3] == "  not in the published set: this is the fallback of group France"
+    score = PublishedScore(0.5, "low", MONDAY, "2", MONDAY, "g1", provenance="fallback", why=why)
+    assert published_lines(["1"], score, "UTC")[1] == "  not in the published set: this is the fallback of everybody"

@@ -178,25 +178,27 @@ def sql(parsed: argparse.Namespace) -> int:
 
 
 def get(parsed: argparse.Namespace) -> int:
-    """`penstock get`: what an application would read. Exit code 1 when nothing is published under the key."""
+    """`penstock get`: what an application would read. Exit code 1 when nothing is published under the key and there is no fallback."""
     from penstock.client import ScoreReader
 
     wiring.existing_lake(words_of(parsed))
     with opened(parsed, parsed.pipeline) as home:
         _require_key(parsed.key, home.configuration)
         reader = ScoreReader(home.redis(), parsed.pipeline)
-        found = reader.get(tuple(parsed.key))
+        found = reader.get(tuple(parsed.key), group=parsed.group)
     if found is None:
         print(
-            f"penstock: {parsed.pipeline} has no published score for this key (never scored, no longer active, or in the control group). "
+            f"penstock: {parsed.pipeline} has nothing published for this key (never scored, no longer active, or in the control group), and no fallback. "
             f'Next: penstock sql "SELECT * FROM predictions_{parsed.pipeline}_latest" shows which.',
             file=sys.stderr,
         )
         return 1
     if parsed.json:
-        _print_json({"key": parsed.key, **asdict(found)})
+        told = asdict(found)
+        age = told.pop("age")
+        _print_json({"key": parsed.key, **told, "age_seconds": round(age.total_seconds())})
     else:
-        print("\n".join(shown.score_lines(parsed.key, found, home.configuration.contract.timezone)))
+        print("\n".join(shown.published_lines(parsed.key, found, home.configuration.contract.timezone)))
     return 0
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from penstock import clock
+from penstock.publish.items import PublishedItems, Recommended
 
 if TYPE_CHECKING:
+    from penstock.client import Published
     from penstock.orchestrate.local import Planned
     from penstock.orchestrate.status import Status
-    from penstock.publish.record import PublishedScore
 
 _MANY = 6
 
@@ -49,14 +50,25 @@ def status_lines(status: Status) -> list[str]:
     return [*lines, f"next        {status.next_action}"]
 
 
-def score_lines(key: Sequence[str], score: PublishedScore, timezone: str) -> list[str]:
-    """A published score with where it comes from; its `as_of` as the day that begins then in `timezone`."""
-    reasons = [f"  because {text}" if n == 0 else f"          {text}" for n, text in enumerate(score.reasons)]
+def published_lines(key: Sequence[str], found: Published, timezone: str) -> list[str]:
+    """What is published for a key, a score or items, and where it comes from; its `as_of` as the day that begins then in `timezone`."""
+    who = " ".join(key)
+    if isinstance(found, PublishedItems):
+        head = [f"{who}: {len(found.items)} item{'' if len(found.items) == 1 else 's'}", *_item_lines(found.items)]
+    else:
+        reasons = [f"  because {text}" if n == 0 else f"          {text}" for n, text in enumerate(found.reasons)]
+        head = [f"{who}: {found.score:.4f}{f' ({found.band})' if found.band else ''}", *reasons]
+    if found.provenance == "fallback":
+        head.append(f"  {found.why}: this is the fallback of {f'group {found.group}' if found.group else 'everybody'}")
     return [
-        f"{' '.join(key)}: {score.score:.4f}{f' ({score.band})' if score.band else ''}",
-        *reasons,
-        f"  as of {clock.local_day(score.as_of, timezone)}, model version {score.version}, scored {score.scored_at:%Y-%m-%d %H:%M} UTC, generation {score.generation}",
+        *head,
+        f"  as of {clock.local_day(found.as_of, timezone)}, model version {found.version}, scored {found.scored_at:%Y-%m-%d %H:%M} UTC, generation {found.generation}",
     ]
+
+
+def _item_lines(items: Sequence[Recommended]) -> list[str]:
+    wide, last = max((len(one.item) for one in items), default=0), len(str(len(items)))
+    return [f"  {rank:>{last}}  {one.item:<{wide}}  {one.score:.4f}  {one.source}" for rank, one in enumerate(items, start=1)]
 
 
 def _short(value: Any) -> str:
