@@ -17,7 +17,7 @@ import shop
 from clients import Clients, words
 
 FOLDER = shop.REPOSITORY / "notebooks"
-NOTEBOOKS = ("01_lake_tour", "02_experiment", "03_how_scores_fared")
+NOTEBOOKS = ("01_lake_tour", "02_experiment", "03_how_scores_fared", "04_shop_page")
 VALUES = {
     "PIPELINE": shop.PIPELINE,
     "SOURCE": shop.SOURCE,
@@ -46,7 +46,7 @@ def assigned(cell: Any) -> dict[str, Any]:
 # -- as they stand ----------------------------------------------------------------------------------------------------
 
 
-def test_there_are_three_and_the_readme_tells_of_each() -> None:
+def test_there_are_four_and_the_readme_tells_of_each() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == sorted(NOTEBOOKS)
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(f"{name}.ipynb" in text for name in NOTEBOOKS)
@@ -59,7 +59,9 @@ def test_a_notebook_defines_nothing_and_has_no_output(name: str) -> None:
     assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
     nodes = [node for cell in cells for node in ast.walk(ast.parse(cell.source))]
     assert not [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda)]
-    assert {"LAKE", "CONF", "PIPELINE"} <= assigned(parameters(notebook)).keys() <= {"LAKE", "CONF", "TIMEZONE", *VALUES}
+    assert (
+        {"LAKE", "CONF", "PIPELINE"} <= assigned(parameters(notebook)).keys() <= {"LAKE", "CONF", "TIMEZONE", "RANKING", "COUNTRY", *VALUES}
+    )
 
 
 # -- executed ---------------------------------------------------------------------------------------------------------
