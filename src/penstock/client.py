@@ -16,24 +16,15 @@ from datetime import timedelta
 from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
+from urllib.parse import urlencode
 
 from penstock.errors import ServiceError, UsageError
 from penstock.publish.address import Address, parse
 from penstock.publish.features import PublishedFeatures
 from penstock.publish.items import PublishedItems, Recommended
-from penstock.publish.reading import (
-    Command,
-    NothingPublishedError,
-    PublishedInfo,
-    Reading,
-    Steps,
-    Subject,
-    TooOldError,
-    features_of,
-    longest,
-    scores_of,
-)
+from penstock.publish.reading import Command, Reading, Steps
 from penstock.publish.record import Key, PublishedScore, key_text
+from penstock.publish.subject import NothingPublishedError, PublishedInfo, Subject, TooOldError, features_of, longest, scores_of
 
 if TYPE_CHECKING:
     import redis
@@ -285,18 +276,21 @@ def _asynchronous(address: Address, timeout: float) -> Any:
 def _connected(address: Address, timeout: float, library: Any, node: Any, retry: Any) -> Any:
     """A client of the library's blocking or asynchronous half: they call everything alike. Connections are tried once more, since a server may have been restarted since the last call."""
     common = {"socket_connect_timeout": timeout, "socket_timeout": timeout, "protocol": 2}
-    if address.kind == "cluster":
-        nodes = [node(host, port) for host, port in address.nodes]
-        return library.RedisCluster(startup_nodes=nodes, **common, **address.credentials, **address.tls)
-    if address.kind == "sentinel":
-        apart = {**common, **address.tls, **address.sentinel_credentials}
-        sentinel = library.Sentinel(address.nodes, sentinel_kwargs=apart, db=address.db, **common, **address.credentials, **address.tls)
-        return sentinel.master_for(address.service, retry=retry)
     try:
-        return library.Redis.from_url(address.url, retry=retry, **common)
+        if address.kind == "server":
+            return library.Redis.from_url(address.url, retry=retry, **common)
+        common |= library.connection.parse_url(f"redis://?{urlencode(address.options)}")
     except ValueError:
         # `from None`: the library's message may quote a part of the address, and with it the password
-        raise UsageError("Redis address", got="a malformed address", expected="redis://, rediss:// or unix://") from None
+        raise UsageError("Redis address", got="a malformed option", expected="those that redis-py takes in an address") from None
+    if address.tls:
+        common["ssl"] = True
+    if address.kind == "cluster":
+        nodes = [node(host, port) for host, port in address.nodes]
+        return library.RedisCluster(startup_nodes=nodes, **common, **address.credentials)
+    apart = {**common, **address.sentinel_credentials}
+    sentinel = library.Sentinel(address.nodes, sentinel_kwargs=apart, db=address.db, **common, **address.credentials)
+    return sentinel.master_for(address.service, retry=retry)
 
 
 @contextmanager

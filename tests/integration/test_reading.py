@@ -444,6 +444,9 @@ def test_the_asynchronous_reader_tells_what_fails_as_the_blocking_one_does(url: 
         asyncio.run(read(f"unix://{tmp_path}/none.sock"))
     with pytest.raises(UsageError, match="malformed"):
         AsyncScoreReader("redis+cluster://h/9", "churn")
+    for address in (f"{url}?socket_timeout=x", "redis+cluster://127.0.0.1?socket_timeout=x"):
+        with pytest.raises(UsageError, match="malformed"):
+            asyncio.run(read(address))
 
 
 def test_a_server_that_hangs_is_given_up_after_the_time_out() -> None:
@@ -533,7 +536,7 @@ def test_one_answer_comes_from_several_nodes_of_a_cluster(cluster: str) -> None:
     writer.hset(keys.pointer, mapping=pointer)
     assert len({writer.keyslot(name) // 5461 for name in keys.buckets(generation, 5)}) > 1
     wanted = [*map(str, range(COUNT)), "nobody"]
-    with ScoreReader(cluster, "churn") as reader:
+    with ScoreReader(f"{cluster}?socket_timeout=3", "churn") as reader:
         found = reader.get_many(wanted)
         assert reader.get("17") == found["17"]
         assert reader.info().count == len(rows)
@@ -560,7 +563,7 @@ def test_the_server_that_sentinels_name_is_read(tmp_path: Path) -> None:
     with _running(tmp_path / "data", data, "--appendonly", "no") as server, _running(tmp_path / "watch", watch, str(conf), "--sentinel"):
         put(server, "churn", "g1", 1, scores("v"))
         server.config_set("requirepass", "s3cret")
-        address = f"redis+sentinel://:s3cret@127.0.0.1:{watch}/shop/0"
+        address = f"redis+sentinel://:s3cret@127.0.0.1:{watch}/shop/0?socket_timeout=3&health_check_interval=1"
         with ScoreReader(address, "churn") as reader:
             found = reader.get("17")
 

@@ -18,9 +18,9 @@ from penstock.publish.address import parse
 from penstock.publish.features import PublishedFeatures, decode_features, encode_features
 from penstock.publish.items import PublishedItems, Recommended, decode_items, encode_items
 from penstock.publish.packing import FORMATS
-from penstock.publish.reading import longest
 from penstock.publish.record import PublishedScore, decode, encode
 from penstock.publish.served import Facts, fallback_field, parse_facts
+from penstock.publish.subject import longest
 
 AS_OF = datetime(2011, 9, 4, 23, tzinfo=UTC)
 SCORED = datetime(2026, 11, 21, 6, 39, 34, 987654, tzinfo=UTC)
@@ -159,14 +159,14 @@ def test_an_address_of_sentinels_names_them_the_service_and_the_database() -> No
     assert (found.kind, found.nodes, found.service, found.db) == ("sentinel", (("one", 26380), ("two", 26379)), "shop", 3)
     assert found.credentials == {"username": "user", "password": "p@ss"}
     assert found.sentinel_credentials == {"password": "other"}
-    assert found.tls == {}
+    assert not found.tls
     assert parse("redis+sentinel://:pw@one/shop").credentials == {"password": "pw"}
 
 
 def test_an_address_of_a_cluster_names_some_of_its_nodes() -> None:
     found = parse("rediss+cluster://:pw@one,[::1]:7001?ssl_ca_certs=/ca.pem")
     assert (found.kind, found.nodes) == ("cluster", (("one", 6379), ("::1", 7001)))
-    assert found.tls == {"ssl": True, "ssl_ca_certs": "/ca.pem"}
+    assert (found.tls, found.options) == (True, {"ssl_ca_certs": "/ca.pem"})
 
 
 def test_no_address_shows_a_password_when_it_is_printed() -> None:
@@ -186,7 +186,7 @@ def test_no_address_shows_a_password_when_it_is_printed() -> None:
         "redis+sentinel://h/shop/s3cret",
         "redis+sentinel://h/shop?s3cret=1",
         "redis+cluster://h/3?password=s3cret",
-        "redis+cluster://h?ssl_ca_certs=s3cret",
+        "redis+cluster://h?sentinel_password=s3cret",
         "redis+cluster://h,,s3cret",
     ],
 )

@@ -4,8 +4,8 @@ redis://USER:PASSWORD@HOST:PORT/DB, rediss://… with TLS, unix://PATH         o
 redis+sentinel://USER:PASSWORD@HOST:PORT,HOST:PORT/SERVICE/DB                the server that the sentinels name now
 redis+cluster://USER:PASSWORD@HOST:PORT,HOST:PORT                            a cluster, by any of its nodes
 rediss+sentinel://… and rediss+cluster://… are the same with TLS. User and password are those of the data's servers; those of
-the sentinels themselves are `?sentinel_username=…&sentinel_password=…`. TLS takes `?ssl_ca_certs=PATH`, `ssl_certfile`,
-`ssl_keyfile` and `ssl_cert_reqs`.
+the sentinels themselves are `?sentinel_username=…&sentinel_password=…`. Options of the connection follow the `?` as well, such as
+`socket_timeout=5` or `ssl_ca_certs=PATH`: for one server whatever redis-py takes, for the others those of `OPTIONS`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _KINDS: Mapping[str, Kind] = {
     "rediss+cluster": "cluster",
 }
 _PORTS: Mapping[Kind, int] = {"server": 6379, "sentinel": 26379, "cluster": 6379}
-_TLS = {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"}
+OPTIONS = frozenset({
+    "socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval", "max_connections", "client_name",
+    "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname",
+})  # fmt: skip
 _SENTINEL = {"sentinel_username", "sentinel_password"}
 
 
@@ -37,8 +40,8 @@ class Address:
     """One address, taken apart; its `repr` shows no password.
 
     Of a `server`, `url` is for `Redis.from_url`, which knows more options. Of the others, `nodes` are the sentinels or some
-    nodes of the cluster, `service` and `db` a sentinel's, and `credentials` and `tls` are keywords that redis's clients take
-    for the data's servers, `sentinel_credentials` for the sentinels.
+    nodes of the cluster, `service` and `db` a sentinel's, `credentials` keywords that redis's clients take for the data's
+    servers, `sentinel_credentials` for the sentinels, and `options` texts for `redis.connection.parse_url` to understand.
     """
 
     kind: Kind
@@ -48,7 +51,8 @@ class Address:
     service: str = ""
     db: int = 0
     credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tls: Mapping[str, str | bool] = field(default_factory=dict, repr=False)
+    tls: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
     sentinel_credentials: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -76,8 +80,7 @@ def _parsed(url: str) -> Address:
         return Address(kind, shown, url)
     nodes = tuple(_host_and_port(one, kind, named=True) for one in hosts.split(","))
     options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    tls = parts.scheme.startswith("rediss")
-    if set(options) - (_TLS if tls else set()) - (_SENTINEL if kind == "sentinel" else set()):
+    if set(options) - OPTIONS - (_SENTINEL if kind == "sentinel" else set()):
         raise ValueError
     service, db = _service_and_db(parts.path) if kind == "sentinel" else ("", 0)
     if kind == "cluster" and parts.path not in {"", "/", "/0"}:
@@ -90,7 +93,8 @@ def _parsed(url: str) -> Address:
         service,
         db,
         _login(login),
-        {"ssl": True, **{name: value for name, value in options.items() if name in _TLS}} if tls else {},
+        parts.scheme.startswith("rediss"),
+        {name: value for name, value in options.items() if name in OPTIONS},
         {name.removeprefix("sentinel_"): value for name, value in options.items() if name in _SENTINEL},
     )
 

@@ -10,66 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from penstock import clock
-from penstock.errors import FailedError, RefusedError, ServiceError, UsageError
-from penstock.publish.features import PublishedFeatures, decode_features
-from penstock.publish.items import PublishedItems, decode_items
-from penstock.publish.layout import Keyspace, Pointer, bucket_of, parse_pointer
-from penstock.publish.packing import Format
+from penstock.errors import ServiceError
+from penstock.publish.layout import Pointer, bucket_of, parse_pointer
 from penstock.publish.reasons import LIST_FIELD, Sentence, decode_list, field_of
-from penstock.publish.reasons import decode as decode_reasons
-from penstock.publish.record import PublishedScore, decode
-from penstock.publish.served import Facts, Mode, Shape, fallback_field, parse_facts
+from penstock.publish.served import Facts, fallback_field, parse_facts
+from penstock.publish.subject import Answer, PublishedInfo, Subject, TooOldError, answer, standing_in, with_reasons
 
 T = TypeVar("T")
 Command = tuple[Any, ...]
 Steps = Generator[Sequence[Command], list[Any], T]
-Answer = PublishedScore | PublishedItems | PublishedFeatures
-NOT_PUBLISHED = "not in the published set"
 _TRIES = 5
 _GROUPS = 1_000
-
-
-class NothingPublishedError(RefusedError):
-    """No generation of this pipeline is in Redis: not the same as a key without a value."""
-
-
-class TooOldError(RefusedError):
-    """What is published speaks for an instant longer ago than the caller accepts."""
-
-    retry = True
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedInfo:
-    """The published set as a whole: `count` is its fields, `created` when it was written, `age` the time from `as_of` to the reading."""
-
-    pipeline: str
-    generation: str
-    as_of: datetime
-    model_version: str
-    count: int
-    created: datetime
-    source: str
-    shape: Shape
-    format: Format
-    mode: Mode
-    columns: tuple[str, ...]
-    age: timedelta
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What a reader reads: its keys in Redis, its name in messages, the shapes that it understands, and the reader of the others."""
-
-    keys: Keyspace
-    name: str
-    shapes: tuple[Shape, ...]
-    other: str
-    publish: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +48,6 @@ class _Round:
     pointer: Pointer | None
 
 
-def scores_of(pipeline: str) -> Subject:
-    """A pipeline's scores or items."""
-    name = f"scores of {pipeline} in Redis"
-    return Subject(Keyspace(pipeline), name, ("score", "items"), "FeatureReader", f"penstock run {pipeline} --as-of DATE")
-
-
-def features_of(view: str) -> Subject:
-    """A feature view's newest rows."""
-    name = f"features of {view} in Redis"
-    return Subject(Keyspace(f"view-{view}"), name, ("features",), "ScoreReader", f"publish the view {view}")
-
-
-def longest(age: timedelta | float | None) -> timedelta | None:
-    """A greatest age, in seconds when it is a number. UsageError when it is not positive."""
-    found = age if isinstance(age, timedelta) or age is None else timedelta(seconds=age)
-    if found is not None and found <= timedelta():
-        raise UsageError("max_age", got=str(age), expected="more than 0, as seconds or a timedelta")
-    return found
-
-
 class Reading:
     """The steps of one reader, and what it remembers between calls."""
 
@@ -134,9 +69,9 @@ class Reading:
             (reply,) = yield [("HGETALL", self._keys.meta(pointer.generation))]
             facts = parse_facts(_table(reply))
             if facts is not None:
-                return self._told(pointer.generation, facts)
+                return self.subject.told(pointer.generation, facts, clock.now())
             pointer = yield from self._pointer()  # dropped meanwhile, or never written
-        raise self._without_facts(pointer)
+        raise self.subject.without_facts(pointer.generation)
 
     def find(self, texts: Sequence[str], group: str | None, max_age: timedelta | None) -> Steps[list[Answer | None]]:
         """The values under these key texts, all of one generation; what is not there is the fallback of `group`, or everybody's."""
@@ -159,16 +94,18 @@ class Reading:
             if not settled:
                 known, settled = replace(known, read_at=clock.stopwatch()), True
             self._known = known
-            too_old = self._too_old(known, max_age) is not None
-            if too_old or not _is_complete(found):
+            too_old = self._too_old(known, max_age)
+            if too_old is not None or not _is_complete(found):
                 # Neither a gap nor an age is believed under a pointer read before: the set may have been dropped since.
                 pointer = yield from self._pointer()
                 # And an age not by facts read before, where a generation is written on.
-                outdated = too_old and known.facts is remembered and remembered is not None and remembered.mode == "changes"
+                outdated = too_old is not None and known.facts is remembered and remembered is not None and remembered.mode == "changes"
                 if pointer != known.pointer or outdated:
                     known = _Known(pointer, clock.stopwatch())
                     continue
-            return self._answers(known, found, groups, max_age)
+            if too_old is not None:
+                raise too_old
+            return self._answers(known, found, groups)
         raise ServiceError(self.subject.name, got=f"{_TRIES} generations in one call", expected="one", next="repeat")
 
     def _pointer(self) -> Steps[Pointer]:
@@ -179,7 +116,7 @@ class Reading:
         pointer = parse_pointer(_table(reply))
         if pointer is None:
             self._known = None
-            raise NothingPublishedError(self.subject.name, got="nothing published", next=self.subject.publish)
+            raise self.subject.nothing()
         return pointer
 
     def _round(self, known: _Known, fields: list[bytes], groups: tuple[str, ...], *, with_pointer: bool) -> Steps[_Round]:
@@ -218,74 +155,23 @@ class Reading:
     def _once(self, known: _Known, name: str) -> Command:
         return ("HGET", self._keys.bucket(known.pointer.generation, bucket_of(name.encode(), known.pointer.buckets)), name)
 
-    def _answers(self, known: _Known, found: _Round, groups: tuple[str, ...], max_age: timedelta | None) -> list[Answer | None]:
-        facts = known.facts
+    def _answers(self, known: _Known, found: _Round, groups: tuple[str, ...]) -> list[Answer | None]:
+        facts, generation, now = known.facts, known.pointer.generation, clock.now()
         if facts is None:
-            raise self._without_facts(known.pointer)
-        self._understood(facts)
-        too_old = self._too_old(known, max_age)
-        if too_old is not None:
-            raise too_old
-        now = clock.now()
+            raise self.subject.without_facts(generation)
+        self.subject.check(facts)
+        fallbacks = ((known.fallbacks[group], group) for group in groups)
+        taken, group = next((one for one in fallbacks if one[0] is not None), (None, ""))
+        fallback = None if taken is None or None not in found.values else standing_in(answer(generation, facts, taken, now), group)
         return [
-            self._fallback(known, facts, groups, now) if value is None else _answer(known, facts, value, why, now)
+            fallback if value is None else with_reasons(answer(generation, facts, value, now), why, known.sentences)
             for value, why in zip(found.values, found.reasons, strict=True)
         ]
-
-    def _fallback(self, known: _Known, facts: Facts, groups: tuple[str, ...], now: datetime) -> Answer | None:
-        for group in groups:
-            value = known.fallbacks[group]
-            if value is not None:
-                return replace(_answer(known, facts, value, None, now), provenance="fallback", why=NOT_PUBLISHED, group=group)
-        return None
-
-    def _told(self, generation: str, facts: Facts) -> PublishedInfo:
-        return PublishedInfo(
-            self._keys.pipeline,
-            generation,
-            facts.as_of,
-            facts.model_version,
-            facts.count,
-            facts.created,
-            facts.source,
-            facts.shape,
-            facts.format,
-            facts.mode,
-            facts.columns,
-            clock.now() - facts.as_of,
-        )
 
     def _too_old(self, known: _Known, max_age: timedelta | None) -> TooOldError | None:
         if max_age is None or known.facts is None:
             return None
-        age = clock.now() - known.facts.as_of
-        if age <= max_age:
-            return None
-        return TooOldError(
-            self.subject.name,
-            got=f"generation {known.pointer.generation} as of {known.facts.as_of:%Y-%m-%d %H:%M %Z}, {_span(age)} ago",
-            expected=f"at most {_span(max_age)}",
-            left="Nothing was read from it",
-            next=self.subject.publish,
-        )
-
-    def _understood(self, facts: Facts) -> None:
-        if facts.shape not in self.subject.shapes:
-            raise UsageError(
-                self.subject.name,
-                got=f"values of shape {facts.shape}",
-                expected=" or ".join(self.subject.shapes),
-                next=f"read them with {self.subject.other}",
-            )
-
-    def _without_facts(self, pointer: Pointer) -> FailedError:
-        return FailedError(
-            self.subject.name,
-            got=f"no facts of generation {pointer.generation}",
-            expected="those that its publisher wrote",
-            left="Its values were not read",
-            next=self.subject.publish,
-        )
+        return self.subject.too_old(known.pointer.generation, known.facts, clock.now(), max_age)
 
 
 _BESIDE = field_of("").encode()
@@ -321,23 +207,6 @@ def _is_complete(found: _Round) -> bool:
     return known.facts is not None and None not in found.values and (known.sentences is not None or not any(found.reasons))
 
 
-def _answer(known: _Known, facts: Facts, value: bytes, reasons: bytes | None, now: datetime) -> Answer:
-    generation = known.pointer.generation
-    if facts.shape == "items":
-        return decode_items(value, generation, facts.format, now)
-    if facts.shape == "features":
-        return decode_features(value, facts.columns, generation, facts.format, now)
-    score = decode(value, generation, facts.format, now)
-    # Without its list a generation is being dropped, or damaged: the score is whole all the same.
-    if reasons is None or known.sentences is None:
-        return score
-    return replace(score, reasons=decode_reasons(reasons, known.sentences))
-
-
 def _table(reply: Any) -> Mapping[bytes, bytes]:
     """A hash read whole: a table already, or, where the client leaves replies as they are, names and values in turn."""
     return reply if isinstance(reply, Mapping) else dict(zip(reply[::2], reply[1::2], strict=True))
-
-
-def _span(time: timedelta) -> str:
-    return f"{time / timedelta(days=1):.1f} days" if time >= timedelta(days=2) else f"{time.total_seconds():,.0f} s"
