@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock import clock
 from penstock.features import versions
-from penstock.features.candidates import candidates
+from penstock.features.candidates.build import candidates
 from penstock.features.versions import ViewVersion
 from penstock.lake import tables
 from penstock.stage import Run
+
+_GROUP = "__group"
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -32,15 +35,17 @@ def append(run: Run, version: ViewVersion, tiles: DataFrame, rows: DataFrame, da
 
     if version.view.candidates is None:
         return 0, {}
-    table = versions.candidate_table(run, version)
+    declared, table = version.view.candidates, versions.candidate_table(run, version)
     as_ofs = {run.instant(day): day for day in days if day not in _existing(run, table)}
     if not as_ofs:
         return 0, {}
     found = None
-    for some in _together(tiles, version.view, as_ofs, run.contract.timezone):
+    for number, some in enumerate(_together(tiles, version.view, as_ofs, run.contract.timezone)):
         log = history(tiles, version.view, some, run.contract.timezone)
         groups = rows.where(F.col("as_of").isin([F.lit(instant) for instant in some]))
-        made = candidates(log, groups, some, version.view.candidates, key=version.view.entity)
+        group = F.lit(None).cast("string") if declared.group_by is None else F.col(declared.group_by).cast("string")
+        asked = groups.select(*version.view.entity, "as_of", group.alias(_GROUP))
+        made = candidates(log, asked, some, version.view.entity, _GROUP, declared, partial(_staged, run, f"{table.name}-{number}"))
         found = made if found is None else found.unionByName(made)
     assert found is not None
     kept = run.staged(table.name, found)
@@ -49,6 +54,10 @@ def append(run: Run, version: ViewVersion, tiles: DataFrame, rows: DataFrame, da
     done = run.append("view", table, "features", days, kept.withColumns(span))
     run.progress.step("features.candidates_appended", done.rows)
     return done.rows, {table.name: done.version}
+
+
+def _staged(run: Run, prefix: str, name: str, frame: DataFrame) -> DataFrame:
+    return run.staged(f"{prefix}-{name}", frame)
 
 
 def history(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], timezone: str) -> DataFrame:
