@@ -40,6 +40,9 @@ class Services(Protocol):
     def redis(self) -> Redis:
         """Redis."""
 
+    def redis_address(self) -> str:
+        """Where that client connects to, for whoever connects elsewhere, such as a worker of Spark; it may hold a password."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -48,6 +48,7 @@ class House:
     _lake: Lake | None = None
     _models: ModelStore | None = None
     _redis: dict[str, Redis] = field(default_factory=dict)
+    _addresses: dict[str, str] = field(default_factory=dict)
 
     @property
     def root(self) -> Path:
@@ -85,16 +86,21 @@ class House:
         """Redis: at the address in the pipeline's environment variable, else a private server that keeps its data in the lake."""
         name = self.configuration.pipeline.publish.redis.url_env
         if name not in self._redis:
-            from penstock.publish.redis import connect
-            from penstock.publish.server import private_server
+            from penstock.publish.connect import connect
 
-            url = environment(name)
-            if url is None:
-                url = self.stack.enter_context(private_server(self.root / "_redis")).url
-            client = connect(url)
+            client = connect(self.redis_address())
             self.stack.callback(client.close)
             self._redis[name] = client
         return self._redis[name]
+
+    def redis_address(self) -> str:
+        """Where Redis is, for whoever connects elsewhere, such as a worker of Spark; it may hold a password."""
+        name = self.configuration.pipeline.publish.redis.url_env
+        if name not in self._addresses:
+            from penstock.publish.server import private_server
+
+            self._addresses[name] = environment(name) or self.stack.enter_context(private_server(self.root / "_redis")).url
+        return self._addresses[name]
 
     def _open_lake(self) -> Lake:
         from penstock.lake.delta import Lake

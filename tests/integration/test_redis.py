@@ -21,6 +21,7 @@ import redis
 
 from penstock.client import NothingPublishedError, ScoreReader
 from penstock.errors import DataError, FailedError, PenstockError, RefusedError, ServiceError, UsageError
+from penstock.publish import content
 from penstock.publish import redis as publisher
 from penstock.publish.generation import PublishReport, Row
 from penstock.publish.layout import Keyspace, buckets_for
@@ -56,7 +57,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def client(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[redis.Redis]:
     """An empty server; batches are small, so that much can happen between them, and after the last."""
-    monkeypatch.setattr(publisher, "BATCH_ROWS", 100)
+    monkeypatch.setattr(content, "BATCH_ROWS", 100)
     with connect(url) as client:
         client.flushall()
         client.config_set("maxmemory", 0)
@@ -270,7 +271,7 @@ def test_rows_that_do_not_agree_with_the_count_move_nothing(client: redis.Redis)
     twice = [*rows(COUNT - 1, "g2"), *rows(1, "g2")]
     with pytest.raises(DataError, match="1 repeated"):
         publish(client, "churn", "g2", twice, fence=2, facts=facts(COUNT))
-    with pytest.raises(DataError, match="none"):
+    with pytest.raises(RefusedError, match=r"an empty generation would wipe what the applications read.*--allow-empty"):
         publish(client, "churn", "g2", [], fence=2, facts=replace(facts(COUNT), count=0))
     assert _version_of_17(client) == "g1"
     _publish(client, "g2", 3)
@@ -456,7 +457,7 @@ def test_a_wrong_password_is_said_without_showing_it(url: str, client: redis.Red
 def test_redis_going_away_while_writing_is_a_service_error_and_publishing_again_finishes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "BATCH_ROWS", 100)
+    monkeypatch.setattr(content, "BATCH_ROWS", 100)
     with private_server(tmp_path / "_redis") as server, connect(server.url) as client:
         _publish(client, "g1", 1)
 
@@ -560,7 +561,7 @@ def test_without_any_redis_server_the_error_says_what_to_install(monkeypatch: py
 
 
 def test_a_hundred_thousand_rows_are_published_and_the_time_is_shown(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(publisher, "BATCH_ROWS", 10_000)
+    monkeypatch.setattr(content, "BATCH_ROWS", 10_000)
     prepared = list(rows(100_000, "g1"))
     began = time.perf_counter()
     report = publish(client, "churn", "g1", prepared, fence=1, facts=facts(100_000))

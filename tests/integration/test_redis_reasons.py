@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from penstock.client import ScoreReader
-from penstock.publish.generation import PublishFacts, Row
+from penstock.publish.generation import Guards, PublishFacts, Row
 from penstock.publish.layout import Keyspace, buckets_for
 from penstock.publish.reasons import LIST_FIELD, Coder, field_of
 from penstock.publish.record import PublishedScore, encode
@@ -90,7 +90,7 @@ def test_a_generation_without_reasons_is_read_as_before_and_dropped_ones_leave_n
     facts = PublishFacts(2, AS_OF, "3", "predictions", AS_OF)
     for fence, name in ((2, "second"), (3, "third")):
         plain = [(key, encode(PublishedScore(0.5, "low", AS_OF, "3", AS_OF))) for key in ("1", "2")]
-        publish(client, "churn", name, plain, fence=fence, facts=facts)
+        publish(client, "churn", name, plain, fence=fence, facts=facts, guards=Guards(allow_drop=True))
     found = ScoreReader(client, "churn").get("1")
     assert found is not None
     assert found.reasons == ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,19 @@ class RedisConfig(Frozen):
 
     bucket_fields: Annotated[int, Field(ge=1, le=400)] = 100
     """Entities a bucket, on average; more than the server's `hash-max-listpack-entries` doubles the memory."""
+
+    mode: Literal["whole", "changes"] = "whole"
+    """`whole`: each publication writes a set of its own beside the old one, then moves one pointer. `changes`: it writes what has
+    changed into the set that readers see, for sets too large to be held twice; they may then see some entities new and others old."""
+
+    writer: Literal["executors", "driver"] = "executors"
+    """Who sends: every worker of Spark over a connection of its own, or the driver alone where workers have no way to Redis."""
+
+    max_drop: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """A set that loses more than this share of the entities that readers have now is refused (`--allow-drop`)."""
+
+    max_value_bytes: Annotated[int, Field(ge=64, le=512 * 1024 * 1024)] = 524_288
+    """A value over this is refused: a longer one belongs into an object store, and holds Redis up for every other reader."""
 
 
 class PublishConfig(Frozen):

@@ -1,7 +1,8 @@
 """Where a published generation lies in Redis: key names, bucket numbers and the pointer; pure and import-light.
 
 ps:{PIPELINE:b}:GEN        hash: key text → value, for keys with crc32 mod BUCKETS = b (each bucket in one cluster slot), and beside
-                           it `[r]KEY` → the entity's reasons; in one bucket also `[t]`, see `publish.reasons`
+                           it `[r]KEY` → the entity's reasons; in one bucket also `[t]`, see `publish.reasons`; `[v]` → the
+                           last writer's lease where a bucket was changed in place
 ps:{PIPELINE}:current      hash: the pointer, see `Pointer`
 ps:{PIPELINE}:fence        the highest lease number that has begun to publish
 ps:{PIPELINE}:generations  hash: generation → "FENCE BUCKETS" of everything that may exist; says what to drop
@@ -19,6 +20,8 @@ from penstock.errors import FailedError, UsageError
 
 BESIDE = "[r]"
 """Begins the field of an entity's reasons; no key text begins so (`record.key_text`)."""
+WRITER = "[v]"
+"""In a bucket that mode `changes` has written into: the lease number of the last that did."""
 
 _PIPELINE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _GENERATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

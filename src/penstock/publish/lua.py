@@ -68,3 +68,29 @@ redis.call('HSET', KEYS[1], 'generation', now[3], 'buckets', now[4], 'fence', AR
 return {1, high}
 """
 )
+
+FACTS = (
+    _KNOWN
+    + """
+-- KEYS pointer fence registry facts; ARGV fence floor generation buckets, the number of facts to remove, those, then fact value …
+-- Only while readers look at that generation. Returns {1 or 0, known}.
+local high = known(ARGV[2])
+if tonumber(ARGV[1]) < high or redis.call('HGET', KEYS[1], 'generation') ~= ARGV[3] then return {0, high} end
+local last = 5 + tonumber(ARGV[5])
+for at = 6, last do redis.call('HDEL', KEYS[4], ARGV[at]) end
+for at = last + 1, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[at], ARGV[at + 1]) end
+return {1, high}
+"""
+)
+
+CHANGE = """
+-- KEYS bucket; ARGV fence, how many of the rest are fields and values, those, then fields to remove. The bucket remembers its
+-- last writer: one with an older lease writes nothing. Returns {1, fields that are new, fields that are gone} or {0, the newer lease}.
+local held = tonumber(redis.call('HGET', KEYS[1], '[v]') or '0')
+if tonumber(ARGV[1]) < held then return {0, held} end
+local added, removed, last = 0, 0, 2 + tonumber(ARGV[2])
+for at = 3, last, 2 do added = added + redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1]) end
+for at = last + 1, #ARGV do removed = removed + redis.call('HDEL', KEYS[1], ARGV[at]) end
+redis.call('HSET', KEYS[1], '[v]', ARGV[1])
+return {1, added, removed}
+"""

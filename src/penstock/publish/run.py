@@ -15,7 +15,7 @@ from penstock.config.load import digest_of
 from penstock.lake import tables
 from penstock.lake.lease import newest_number
 from penstock.publish import reasons, redis, views
-from penstock.publish.generation import PublishFacts, PublishReport
+from penstock.publish.generation import Guards, PublishFacts, PublishReport
 from penstock.publish.record import PublishedScore, encode, key_text
 from penstock.scoring.run import wording_of
 from penstock.stage import Report, Run
@@ -131,6 +131,7 @@ def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> tuple[PublishRepo
         source=f"predictions_{run.pipeline.name} of {clock.local_day(chosen.as_of, run.contract.timezone)} by version {chosen.model_version}",
         created=clock.now(),
         bucket_fields=config.redis.bucket_fields,
+        entities=entities,
     )
     client = run.services.redis()
     job = run.jobs["pipeline"]
@@ -140,7 +141,8 @@ def _to_redis(run: Run, chosen: Plan, latest: tables.Table) -> tuple[PublishRepo
     values = _rows(rows, latest.key, chosen, config.digits, coder)
     # The floor is asked for now: a publisher that slept through another's lease must lose, also against an empty Redis.
     fence, floor = run.leases[job].number, newest_number(run.lake, job)
-    done = redis.publish(client, run.pipeline.name, chosen.generation, values, fence=fence, facts=facts, floor=floor)
+    guards = Guards(max_drop=config.redis.max_drop, max_value_bytes=config.redis.max_value_bytes)
+    done = redis.publish(client, run.pipeline.name, chosen.generation, values, fence=fence, facts=facts, floor=floor, guards=guards)
     return done, entities
 
 
