@@ -22,12 +22,16 @@ RESULTS = Path(__file__).parent / "results"
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
-def interleaved(arms: Mapping[str, Callable[[], object]], rounds: int, *, warm: int = 1) -> dict[str, dict[str, Any]]:
-    """Run every arm `rounds` times, in a new order each round, after `warm` rounds that do not count."""
+def interleaved(
+    arms: Mapping[str, Callable[[], object]], rounds: int, *, warm: int = 1, before: Callable[[], object] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Run every arm `rounds` times, in a new order each round, after `warm` rounds that do not count; `before` each, untimed."""
     order = random.Random(20111209)
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in arms}
     for at in range(-warm, rounds):
         for name in order.sample(sorted(arms), len(arms)):
+            if before is not None:
+                before()
             cpu, began = tree_cpu(), time.perf_counter()
             arms[name]()
             seconds, used = time.perf_counter() - began, tree_cpu() - cpu

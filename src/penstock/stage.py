@@ -41,7 +41,7 @@ class Services(Protocol):
         """Redis."""
 
     def redis_address(self) -> str:
-        """Where it is, for whoever connects elsewhere."""
+        """Where that client connects to, for whoever connects elsewhere, such as a worker of Spark; it may hold a password."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ AS_OF = datetime(2011, 9, 5, tzinfo=UTC)
 COUNT = 1_000
 KEYS = Keyspace("churn")
 RIGHTS = "+ping +get +set +hget +hmget +hgetall +hset +hsetnx +hdel +hlen +hexists +unlink +eval +role +info"
+CLUSTER_RIGHTS = "+cluster|slots +command"
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,17 @@ def test_over_tls_the_certificate_is_checked() -> None:
             assert read(client) == {"g1"}
         with pytest.raises(ServiceError, match="no answer"):
             connect(url)
+
+
+def test_in_a_cluster_a_user_needs_two_rights_more(client: redis.Redis, nodes: list[places.Node]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "redis.md").read_text(encoding="utf-8")
+    assert CLUSTER_RIGHTS in page
+    for node in nodes:
+        rights = [*RIGHTS.split(), *CLUSTER_RIGHTS.split()]
+        node.client.execute_command("ACL", "SETUSER", "publisher", "reset", "on", ">s3cret", "~ps:*", *rights)
+    with connect(f"redis+cluster://publisher:s3cret@127.0.0.1:{nodes[0].port}") as few:
+        assert put(few, "g1", 1).warnings == ()
+    assert read(client) == {"g1"}
 
 
 @pytest.fixture(scope="module")

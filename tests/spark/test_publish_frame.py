@@ -12,6 +12,7 @@ import redis
 
 from penstock.errors import DataError, PenstockError, RefusedError, ServiceError
 from penstock.publish import frame as frames
+from penstock.publish.changes import publish_changes
 from penstock.publish.connect import connect
 from penstock.publish.generation import Claim, Guards, PublishFacts, Tally, Target
 from penstock.publish.layout import Keyspace, bucket_of, buckets_for
@@ -100,7 +101,7 @@ def test_what_a_worker_refuses_arrives_as_the_same_error_and_moves_nothing(
         assert not client.exists(*KEYS.buckets("g2", buckets_for(COUNT)))
 
     fails(RefusedError, "1 over 64 bytes", frame(spark).withColumn("value", _long_once()), guards=Guards(max_value_bytes=64))
-    nothing = F.when(F.col("field") == F.lit(b"17"), F.lit(None)).otherwise(F.col("value"))
+    nothing = F.when(F.col("field") == F.lit(b"18"), F.lit(None)).otherwise(F.col("value"))
     fails(DataError, "1 without field or value", frame(spark).withColumn("value", nothing))
     fails(DataError, f"got {COUNT - 1}, expected {COUNT}", frame(spark, COUNT - 1))
     fails(DataError, "1 repeated", frame(spark, COUNT - 1).unionByName(frame(spark, 1)))
@@ -123,6 +124,39 @@ def test_workers_under_an_old_lease_or_without_redis_say_so_with_the_next_action
     with pytest.raises(ServiceError, match=r"publish\.redis\.writer to driver") as caught:
         frames.Frame(frame(spark), "redis://user:s3cret@127.0.0.1:1", COUNT).write(client, target)
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("writer", ["executors", "driver"])
+def test_changes_come_from_a_frame_whose_null_values_are_fields_that_go(
+    spark: SparkSession, url: str, client: redis.Redis, writer: str
+) -> None:
+    from pyspark.sql import functions as F
+
+    def put(fence: int, count: int, changed: DataFrame) -> str:
+        told = replace(facts(count), mode="changes", cursor=fence)
+        whole = frames.content(frame(spark), writer, url, COUNT)
+        done = publish_changes(
+            client,
+            "churn",
+            "g",
+            whole=lambda: whole,
+            changed=lambda _: frames.changed(changed, writer, url, count),
+            fence=fence,
+            facts=told,
+        )
+        return f"{done.outcome} {done.generation}"
+
+    assert put(1, COUNT, frame(spark, 1)) == "published g-1"
+    gone = frame(spark, 300).withColumn("value", F.lit(None).cast("binary"))
+    fresh = frame(spark, 600, text="newer value of ").join(gone, on="field", how="left_anti")
+    assert put(2, COUNT - 300, fresh.unionByName(gone)) == "changed g-1"
+    expected = dict(rows()[600:]) | {field: b"newer " + value for field, value in rows(600)[300:]}
+    found = {name: value for bucket in KEYS.buckets("g-1", buckets_for(COUNT)) for name, value in client.hgetall(bucket).items()}
+    found.pop(b"[v]")
+    assert found == {name.encode(): value for name, value in expected.items()}
+    client.set(KEYS.fence, 9)
+    with pytest.raises(RefusedError, match="got lease 2, expected 9"):
+        frames.ChangedFrame(fresh, url, 600).write(client, Target(KEYS, Claim("g-1", 2, 0, buckets_for(COUNT))))
 
 
 def test_a_partition_that_spark_writes_twice_is_counted_by_redis_and_not_by_its_replies(

@@ -37,9 +37,9 @@ class Together(Frozen):
 
     limit: int = Field(default=40, ge=1, le=1000)
     window_days: int = Field(default=180, ge=1, le=3650)
-    basket: int = Field(default=30, ge=2, le=1000)
+    basket: int = Field(default=15, ge=2, le=1000)
     """How many of an entity's newest items count."""
-    neighbours: int = Field(default=30, ge=1, le=1000)
+    neighbours: int = Field(default=20, ge=1, le=1000)
     """How many of the nearest items of each are kept."""
     least: int = Field(default=2, ge=1)
     """Entities that took both, for two items to go together at all."""

@@ -26,7 +26,7 @@ def check_facts(pipeline: str, meta: Mapping[bytes, bytes], facts: PublishFacts,
         raise RefusedError(
             f"entities to publish of {pipeline}",
             got=f"{now}",
-            expected=f"at least {1 - guards.max_drop:.0%} of the {before} that readers have now (publish.redis.max_drop)",
+            expected=f"at least {1 - guards.max_drop:.0%} of the {before} that readers have (publish.redis.max_drop)",
             left=_AS_IT_WAS,
             next=f"look where they went; penstock publish {pipeline} --allow-drop if that is meant",
         )

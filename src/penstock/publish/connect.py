@@ -195,7 +195,7 @@ def _refusal(doing: str, error: ResponseError) -> ServiceError:
     hint = "read the answer of Redis above"
     if "WRONGTYPE" in text:
         hint = "a key of another type stands there; delete it"
-    elif isinstance(error, NoPermissionError) or "NOPERM" in text:
+    elif isinstance(error, NoPermissionError) or "NOPERM" in text or "can't run this command" in text:  # the last from inside a script
         hint = "give the user of the address the rights that docs/redis.md lists"
     elif isinstance(error, ReadOnlyError) or "READONLY" in text:
         hint = "give the primary's address, or the Sentinels'"

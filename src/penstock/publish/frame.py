@@ -96,6 +96,14 @@ def content(rows: DataFrame, writer: str, address: str, expected: int, row_bytes
     return Frame(rows, address, expected, row_bytes) if writer == "executors" else Packets(rows, expected, row_bytes)
 
 
+def changed(rows: DataFrame, writer: str, address: str, expected: int, row_bytes: int = 80) -> ChangedFrame | Iterator[changes.Change]:
+    """The changes for `publish.redis.writer`, a null value where a field is to go."""
+    if writer == "executors":
+        return ChangedFrame(rows, address, expected, row_bytes)
+    streamed = rows.select("field", "value").toLocalIterator(prefetchPartitions=True)
+    return ((bytes(row["field"]).decode(), None if row["value"] is None else bytes(row["value"])) for row in streamed)
+
+
 def partitions(expected: int, row_bytes: int) -> int:
     """How many partitions `expected` rows are sent in: bounded in memory, and two at least so that two cores have work."""
     return max(2, -(-expected * row_bytes // PARTITION_BYTES))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import accumulate
 from typing import Literal
 
 from penstock.publish.layout import Keyspace
 
 SAMPLE_ROWS = 64
+SAMPLE_BYTES = 256 * 1024
 MAX_VALUE_BYTES = 524_288
 Row = tuple[str, bytes]
 """Field and value: key text (`record.key_text`) and score (`record.encode`), or what `publish.reasons` keeps beside them."""
@@ -92,8 +94,15 @@ class Tally:
             self.added + other.added,
             (self.digest + other.digest) % 2**64,
             self.too_long + other.too_long,
-            tuple(heapq.nsmallest(SAMPLE_ROWS, self.lowest + other.lowest)),
+            _lowest(self.lowest + other.lowest),
         )
+
+
+def _lowest(sample: tuple[tuple[int, bytes, bytes], ...]) -> tuple[tuple[int, bytes, bytes], ...]:
+    """The rows with the smallest hashes: SAMPLE_ROWS at most, fewer of long values, one at least. Samples of many partitions meet in one process."""
+    chosen = heapq.nsmallest(SAMPLE_ROWS, sample)
+    sizes = accumulate(len(value) for _, _, value in chosen)
+    return tuple(row for at, (row, size) in enumerate(zip(chosen, sizes, strict=True)) if at == 0 or size <= SAMPLE_BYTES)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the latest table are written into it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import reduce
@@ -83,9 +83,9 @@ def _bring_up(
     to, job, redis_ = run.lake.version(latest), run.jobs["pipeline"], run.pipeline.publish.redis
     address = run.services.redis_address()
 
-    def changed(since: int) -> frame.ChangedFrame:
+    def changed(since: int) -> frame.ChangedFrame | Iterator[changes.Change]:
         found = differing(_of_latest(run, latest, since), rows, latest.key)
-        return frame.ChangedFrame(_encoded_changes(found, encoder).unionByName(extra), address, facts.count)
+        return frame.changed(_encoded_changes(found, encoder).unionByName(extra), redis_.writer, address, facts.count)
 
     return changes.publish_changes(
         run.services.redis(),
