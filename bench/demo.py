@@ -1,6 +1,6 @@
-"""How long the demo takes, week by week and stage by stage; what a run with nothing new costs from a cold process; and the memory.
+"""How long the demo takes, by pipeline, week and stage; what a run with nothing new costs from a cold process; the memory; what the lists found.
 
-    python bench/demo.py [--lake DIR]      # a few minutes; writes bench/results/demo.json
+    python bench/demo.py [--lake DIR]      # half an hour; writes bench/results/demo.json
 
 Seconds are of this machine, one run each: the ledger's for the stages, the wall clock's for whole processes. Memory is
 the sum of the proportional set sizes (Pss) of the whole process tree, sampled twice a second.
@@ -35,25 +35,43 @@ def main() -> int:
     demo = timed([*PENSTOCK, "demo", "--lake", str(lake)], RESULTS.with_suffix(".txt"))
     idle = [timed([*PENSTOCK, "run", "churn", "--as-of", "2011-12-10", "--lake", str(lake)]) for _ in range(3)]
     query = "SELECT run_id, CAST(as_of AS string) AS as_of, stage, seconds, inputs FROM ledger ORDER BY finished_at, stage"
-    ledger = json.loads(
-        subprocess.run([*PENSTOCK, "sql", query, "--format", "json", "--lake", str(lake)], capture_output=True, check=True).stdout
+    ledger = asked(query, lake)
+    found_of_lists = (
+        "SELECT subject AS as_of, name, value FROM metrics WHERE pipeline = 'recommend' AND kind = 'performance' AND segment = 'all' "
+        "AND name IN ('rows', 'recall', 'ndcg', 'hit_rate', 'heuristic_recall', 'heuristic_ndcg') ORDER BY 1, 2"
     )
     found = {
         "machine": {"cpu": cpu(), "cores": len(os.sched_getaffinity(0)), "python": platform.python_version()},
         "demo": demo,
         "idle_run_cold": {"seconds": [run["seconds"] for run in idle], "median": statistics.median(run["seconds"] for run in idle)},
-        **weeks(ledger),
+        "pipelines": {name: weeks([row for row in ledger if str(row["run_id"]).startswith(f"{name}-")]) for name in ("churn", "recommend")},
+        "lists": lists(asked(found_of_lists, lake)),
     }
     RESULTS.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(found, indent=1))
     return 0
 
 
+def asked(query: str, lake: Path) -> list[dict[str, object]]:
+    """The rows of a query over the lake."""
+    done = subprocess.run([*PENSTOCK, "sql", query, "--format", "json", "--lake", str(lake)], capture_output=True, check=True)
+    rows: list[dict[str, object]] = json.loads(done.stdout)
+    return rows
+
+
+def lists(rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
+    """What the lists of each matured week found, the model's and the heuristic's, by `as_of`."""
+    found: dict[str, dict[str, float]] = {}
+    for row in rows:
+        found.setdefault(str(row["as_of"]), {})[str(row["name"])] = round(float(str(row["value"])), 4)
+    return found
+
+
 def weeks(ledger: list[dict[str, object]]) -> dict[str, object]:
     """Seconds of each demo run (stages only, without taking leases and writing the ledger), and the median of each stage."""
     runs: dict[str, dict[str, float]] = {}
     for row in ledger:
-        day = str(row["run_id"]).split("-")[1]
+        day = str(row["run_id"]).rsplit("-", 2)[1]
         stages = runs.setdefault(f"{day[:4]}-{day[4:6]}-{day[6:]}", {})
         stages.setdefault(str(row["stage"]), float(str(row["seconds"])))
     totals = {day: round(sum(stages.values()), 1) for day, stages in sorted(runs.items())}

@@ -41,6 +41,7 @@ _SMALL = {
     "spark.sql.dataFrameQueryContext.enabled": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "50000",
 }
+_MANY = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
 # What results depend on, set for every session, Connect and Databricks too: the same rows everywhere.
 _MEANING = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
 
@@ -94,6 +95,24 @@ def local_conf(settings: SparkSettings, jars: Sequence[Path], scratch: Path) -> 
     elif jars:
         conf["spark.jars"] = ",".join(str(jar) for jar in jars)
     return conf
+
+
+@contextmanager
+def many_rows(spark: SparkSession) -> Iterator[None]:
+    """For queries over millions of rows inside, which are read and written there: a session that was tuned for small ones compiles them.
+
+    A session that somebody else tuned is left as it is. Results are the same.
+    """
+    if spark.conf.get("spark.sql.codegen.factoryMode", None) != _SMALL["spark.sql.codegen.factoryMode"]:
+        yield
+        return
+    for key, value in _MANY.items():
+        spark.conf.set(key, value)
+    try:
+        yield
+    finally:
+        for key in _MANY:
+            spark.conf.set(key, _SMALL[key])
 
 
 @contextmanager
