@@ -19,6 +19,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[1]
 SOURCE = "shop_orders"
 PIPELINE = "tiny"
+VIEW = "tiny_activity"
 HEADER = ("OrderNo", "CustomerID", "OrderedAt", "Amount", "Country")
 FIRST_FILE = date(2023, 1, 2)
 HISTORY = date(2023, 7, 3)
@@ -95,6 +96,7 @@ features:
     - {name: country, function: last, of: country, type: string}
   derived:
     - {name: basket_42d, expression: "spend_42d / nullif(orders_42d, 0)"}
+  publish: online
   checks:
     - {name: windows_nested, holds: orders_14d <= orders_42d}
 schedule: {first: 2023-02-13, every_days: 7}
@@ -192,7 +194,18 @@ def second_delivery(landing: Path) -> None:
 
 # -- what a lake holds, read without Spark and without Penstock ----------------------------------------------------------
 
-WALL_CLOCK = {"created_at", "scored_at", "updated_at", "decided_at", "finished_at", "taken_at", "expires_at", "seconds", "run_id"}
+WALL_CLOCK = {
+    "created_at",
+    "made_at",
+    "scored_at",
+    "updated_at",
+    "decided_at",
+    "finished_at",
+    "taken_at",
+    "expires_at",
+    "seconds",
+    "run_id",
+}
 # A take-over begins with an empty commit, after which versions count on from a higher number.
 VERSIONS = {"_from_version", "_to_version"}
 # What Delta keeps in a MERGE's files for its change feed; no columns of the table.
@@ -278,8 +291,8 @@ def registry(lake: Path) -> dict[str, Any]:
 
 
 def published(lake: Path) -> dict[str, Any]:
-    """Redis as readers see it: each customer's score, and how many keys there are in all."""
-    from penstock.client import ScoreReader
+    """Redis as readers see it: each customer's score and features, and how many keys there are in all."""
+    from penstock.client import FeatureReader, ScoreReader
     from penstock.publish.redis import connect
     from penstock.publish.server import private_server
 
@@ -291,7 +304,9 @@ def published(lake: Path) -> dict[str, Any]:
             reader = ScoreReader(client, PIPELINE)
             found = reader.get_many([str(10000 + n) for n in range(CUSTOMERS)])
             told = {k: (v.score, v.band, v.as_of, v.version, v.generation, v.reasons) for k, v in found.items() if v is not None}
-            return {"scores": told, "keys": int(client.dbsize())}
+            rows = FeatureReader(client, VIEW).get_many(found)
+            features = {k: (dict(v.values), v.as_of, v.generation) for k, v in rows.items() if v is not None}
+            return {"scores": told, "features": features, "keys": int(client.dbsize())}
         finally:
             client.close()
 

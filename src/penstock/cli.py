@@ -134,8 +134,14 @@ def _working(add: _Add) -> None:
             made.add_argument("--approve", type=int, metavar="VERSION", help="approve a registered version that passed its gates")
             made.add_argument("--by", metavar="NAME", help="who approves")
             made.add_argument("--candidate", metavar="NAME", help="judge this candidate of the newest training, not the one it chose")
-    rollback = add("rollback", _rollback, "put the previous Production version back, and its scores")
+        if verb == "publish":
+            made.add_argument("--allow-empty", action="store_true", help="publish a set without an entity, this once")
+            about = "publish a set that loses more than publish.redis.max_drop of the entities that readers have, this once"
+            made.add_argument("--allow-drop", action="store_true", help=about)
+    rollback = add("rollback", _rollback, "put the previous Production version back, and its scores; or what was published before")
     rollback.add_argument("pipeline")
+    about = "only Redis goes back, to its previous generation: the model and all tables stay"
+    rollback.add_argument("--published", action="store_true", help=about)
     rollback.add_argument("--by", metavar="NAME", help="who decides (default: the user's login)")
 
 

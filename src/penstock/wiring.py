@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from penstock import __version__, clock
 from penstock.config.load import Configuration, conf_folder, environment, load
@@ -145,7 +145,15 @@ def house(words: Words, pipeline: str) -> Iterator[House]:
         yield House(words, configuration, stack)
 
 
-def new_run(home: House, as_of: datetime, progress: Progress, *, requested: bool = False, candidate: str | None = None) -> Run:
+def new_run(
+    home: House,
+    as_of: datetime,
+    progress: Progress,
+    *,
+    requested: bool = False,
+    candidate: str | None = None,
+    allowed: frozenset[Literal["empty", "drop"]] = frozenset(),
+) -> Run:
     """A run for one `as_of`, not yet holding any lease. The scheduler's own run id (PENSTOCK_RUN_ID) makes its retries the same run."""
     pipeline = home.configuration.pipeline.name
     day = clock.local_day(as_of, home.configuration.contract.timezone)
@@ -163,6 +171,7 @@ def new_run(home: House, as_of: datetime, progress: Progress, *, requested: bool
         code_version=code_version(),
         requested=requested,
         candidate=candidate,
+        allowed=allowed,
     )
 
 

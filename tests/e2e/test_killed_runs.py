@@ -28,8 +28,8 @@ CHAINS = {
     ),
     "promote": ("promote.planned", "promote.judged", "promote.registered", "promote.decided"),
     "move, score and publish": (
-        "promote.moved", "score.planned", "score.appended", "publish.planned", "publish.began", "publish.latest_merged", "publish.crm_merged",
-        "publish.pointed", "run.worked",
+        "promote.moved", "score.planned", "score.appended", "publish.planned", "publish.latest_merged", "publish.crm_merged",
+        "publish.fallbacks_merged", "publish.began", "publish.pointed", "publish.view_pointed", "run.worked",
     ),
 }  # fmt: skip
 """Every point, in the order in which a run passes them: a run that died at one comes to the next. (After a recorded promotion the alias follows without a word.)"""

@@ -24,8 +24,8 @@ from penstock.errors import DataError, FailedError, PenstockError, RefusedError,
 from penstock.publish import content
 from penstock.publish import redis as publisher
 from penstock.publish.generation import PublishReport, Row
-from penstock.publish.layout import Keyspace, buckets_for
-from penstock.publish.redis import connect, current, publish, rollback
+from penstock.publish.layout import Keyspace, bucket_of, buckets_for
+from penstock.publish.redis import connect, current, doubt, publish, rollback
 from penstock.publish.server import find_server, private_server
 
 _HERE = Path(__file__).parent
@@ -190,6 +190,28 @@ def test_a_rollback_without_a_whole_previous_generation_is_refused(client: redis
     with pytest.raises(RefusedError, match="lease 1"):
         _publish(client, "g1", 1)
     assert _version_of_17(client) == "g2"
+
+
+def test_a_set_that_was_found_wrong_is_read_on_written_anew_by_the_next_publisher_and_never_gone_back_to(client: redis.Redis) -> None:
+    report = _publish(client, "g1", 1)
+    good = _everything(client)
+    client.hset(KEYS.bucket("g1", bucket_of(b"17", 10)), "17", good[KEYS.bucket("g1", bucket_of(b"18", 10)).encode()][b"18"])
+    assert _publish(client, "g1", 2).outcome == "repeated", "a count says nothing of values"
+    doubt(client, report)
+    assert ScoreReader(client, "churn").info().count == COUNT
+    assert _version_of_17(client) == "g1"
+    assert (_publish(client, "g1", 2).outcome, _publish(client, "g1", 2).outcome) == ("published", "repeated")
+    mended = _everything(client)
+    assert {name: mended[name] for name in good if b"churn:" in name} == {name: good[name] for name in good if b"churn:" in name}
+    with pytest.raises(RefusedError, match="lease 1"):
+        doubt(client, report)
+
+    doubt(client, _publish(client, "g1", 2))
+    _publish(client, "g2", 3)
+    with pytest.raises(RefusedError, match="no whole previous"):
+        rollback(client, "churn", 4)
+    with pytest.raises(RefusedError):  # readers look at another generation by now
+        doubt(client, replace(report, fence=5))
 
 
 def test_a_publisher_that_was_overtaken_while_writing_loses_and_leaves_nothing_for_long(client: redis.Redis) -> None:

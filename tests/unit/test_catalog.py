@@ -39,6 +39,12 @@ def names(some: tuple[Found, ...]) -> list[tuple[str, int]]:
     return [(f.entry.column, f.entry.version) for f in some]
 
 
+def test_whether_a_view_is_online_is_no_part_of_what_the_catalogue_says_or_its_rows_mean() -> None:
+    online = CHURN.pipeline.model_copy(update={"features": CHURN.pipeline.features.model_copy(update={"publish": "online"})})
+    assert entries(online, CHURN.contracts, 1, 1) == tuple(ENTRIES.values())
+    assert "online" in online.features.model_dump_json()
+
+
 def test_every_column_of_the_view_has_one_row_in_table_order() -> None:
     assert tuple(ENTRIES) == CHURN.pipeline.features.column_names()
     assert {e.definition for e in ENTRIES.values()} == {versions.spec.definition(CHURN.pipeline.features, "Europe/London")}

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from penstock import cli
+from penstock import cli, wiring
 from penstock.config.load import conf_folder
-from penstock.orchestrate import commands
-from penstock.stage import STAGES
+from penstock.orchestrate import commands, local
+from penstock.stage import STAGES, Run
 
 HEAVY = (
     "pyspark",
@@ -93,6 +93,8 @@ def test_help_and_version_end_well(capsys: pytest.CaptureFixture[str]) -> None:
         (["demo", "--weeks", "15"], "--weeks: got 15, expected 0 to 14"),
         (["plan", "everything", "churn", "--as-of", "2011-09-05"], "invalid choice: 'everything'"),
         (["promote", "churn", "--approve", "2"], "--approve: got nobody's name, expected --by NAME"),
+        (["score", "churn", "--as-of", "2011-09-05", "--allow-drop"], "unrecognized arguments: --allow-drop"),
+        (["run", "churn", "--as-of", "2011-09-05", "--allow-empty"], "unrecognized arguments: --allow-empty"),
         (["sql", "SELECT 1", "--format", "xml"], "invalid choice: 'xml'"),
         (["run", "churn", "--as-of", "2011-09-05", "--conf", "/nowhere"], "--conf /nowhere: got no base.yml there"),
         (["run", "churn", "--as-of", "2011-09-05", "--env", "moon"], "--env: got 'moon', expected one of dev, local, prod, staging"),
@@ -122,13 +124,41 @@ def test_an_unknown_pipeline_is_met_with_the_nearest_one(capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    "words", [["status", "churn"], ["sql", "SELECT 1"], ["get", "churn", "17850"], ["rollback", "churn", "--by", "anna"]]
+    "words",
+    [
+        ["status", "churn"],
+        ["sql", "SELECT 1"],
+        ["get", "churn", "17850"],
+        ["rollback", "churn", "--by", "anna"],
+        ["rollback", "churn", "--published"],
+    ],
 )
 def test_a_lake_that_is_not_there_is_not_made_by_looking(words: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     err = wrong(capsys, *words, "--lake", tmp_path / "lake")
     assert "no such folder" in err
     assert "penstock demo" in err
     assert not (tmp_path / "lake").exists()
+
+
+def test_what_is_not_published_is_not_rolled_back(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    off = "pipeline.publish.redis.enabled=false"
+    err = wrong(capsys, "rollback", "churn", "--published", "--set", off, "--lake", tmp_path)
+    assert err == "publish.redis.enabled: got false, expected true: nothing of churn is in Redis. Nothing was touched."
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [((), set()), (("--allow-drop",), {"drop"}), (("--allow-empty", "--allow-drop"), {"empty", "drop"})],
+)
+def test_what_a_person_allows_a_publication_reaches_its_run(
+    words: tuple[str, ...], allowed: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Run] = []
+    monkeypatch.setattr(wiring.House, "lake", lambda _: None)
+    monkeypatch.setattr(local, "run_stages", lambda run, *_: seen.append(run) or [])
+    assert cli.main(["publish", "churn", "--as-of", "2011-09-05", "--lake", str(tmp_path), *words]) == 0
+    assert [run.allowed for run in seen] == [allowed]
 
 
 @pytest.mark.parametrize(

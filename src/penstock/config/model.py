@@ -149,6 +149,9 @@ class View(Facts):
     checks: tuple[FeatureCheck, ...] = ()
     max_row_count_change: float = Field(default=0.5, gt=0)
     """A cohort whose row count differs from the last one by more than this share stops the run."""
+    publish: Literal["online"] | None = None
+    """`online`: the newest rows are in Redis as well, where applications read them (`FeatureReader`); in the lake alone when absent.
+    No part of the view's meaning, and of no version of it."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> View:

@@ -56,7 +56,7 @@ def entries(pipeline: Pipeline, contracts: Mapping[str, Contract], version: int,
     """The rows of a pipeline's view under a version number, in table order."""
     view = pipeline.features
     meanings, definition = spec.column_meanings(view), spec.definition(view, contracts[pipeline.source].timezone)
-    declaration = view.model_dump_json()
+    declaration = view.model_dump_json(exclude={"publish"})  # where rows are read is no part of what they are
     origins: dict[str, frozenset[str]] = {}
     sources: dict[str, str] = {}
 

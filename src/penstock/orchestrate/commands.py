@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from penstock import wiring
 from penstock.config.load import Configuration
@@ -47,7 +47,12 @@ def stages(parsed: argparse.Namespace, verbs: Sequence[str]) -> int:
             home.lake()
         with progress_shown(len(verbs)) as watching:
             run = wiring.new_run(
-                home, as_of, parsed.progress or watching, requested=_requested(parsed, verbs), candidate=_candidate(parsed)
+                home,
+                as_of,
+                parsed.progress or watching,
+                requested=_requested(parsed, verbs),
+                candidate=_candidate(parsed),
+                allowed=_allowed(parsed),
             )
             reports = local.run_stages(run, verbs, parsed.command)
         if parsed.json:
@@ -84,9 +89,20 @@ def approve(parsed: argparse.Namespace) -> int:
 
 
 def rollback(parsed: argparse.Namespace) -> int:
-    """`penstock rollback PIPELINE`: the previous version becomes Production again, and its scores are published."""
+    """`penstock rollback PIPELINE`: the previous version becomes Production again, and its scores are published; with `--published` Redis alone goes back."""
     parsed.by = parsed.by or getpass.getuser()
-    return _moved(parsed, "rollback")
+    return _taken_back(parsed) if parsed.published else _moved(parsed, "rollback")
+
+
+def _taken_back(parsed: argparse.Namespace) -> int:
+    wiring.existing_lake(words_of(parsed))
+    with opened(parsed, parsed.pipeline) as home, progress_shown(1) as watching:
+        if not home.configuration.pipeline.publish.redis.enabled:
+            expected = f"true: nothing of {parsed.pipeline} is in Redis"
+            raise UsageError("publish.redis.enabled", got="false", expected=expected, left="Nothing was touched")
+        run = wiring.new_run(home, _last_as_of(home, parsed), parsed.progress or watching, requested=True)
+        local.take_back(run, parsed.by)
+    return 0
 
 
 def _moved(parsed: argparse.Namespace, job: str) -> int:
@@ -226,6 +242,12 @@ def _candidate(parsed: argparse.Namespace) -> str | None:
     """The candidate that a person names to `penstock promote`."""
     found: str | None = getattr(parsed, "candidate", None)
     return found
+
+
+def _allowed(parsed: argparse.Namespace) -> frozenset[Literal["empty", "drop"]]:
+    """What a person allows a publication to do to its readers."""
+    given: tuple[Literal["empty", "drop"], ...] = ("empty", "drop")
+    return frozenset(word for word in given if getattr(parsed, f"allow_{word}", False))
 
 
 def _silent() -> Progress:

@@ -74,6 +74,11 @@ def loading(verbs: tuple[str, ...]) -> Iterator[None]:
 
 
 def leases(verbs: tuple[str, ...], pipeline: Pipeline) -> tuple[str, ...]:
-    """The kinds of job under whose leases some stages write, each once; of `source` one for each source of the pipeline."""
+    """The kinds of job under whose leases some stages write, each once; of `source` one for each source of the pipeline.
+
+    A view that is online is published under its own lease: pipelines that share it publish it in turn.
+    """
     kinds = dict.fromkeys(kind for verb in verbs for kind in node(verb).leases)
+    if "publish" in verbs and pipeline.features.publish == "online":
+        kinds["view"] = None
     return tuple(job for kind in kinds for job in ([source_job(s) for s in pipeline.sources] if kind == "source" else [kind]))

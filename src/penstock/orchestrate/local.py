@@ -30,7 +30,7 @@ class Planned:
 def run_stages(run: Run, verbs: Sequence[str], job: str) -> list[Report]:
     """Run stages in order under their leases. What fails is written to the ledger, then raised."""
     reports: list[Report] = []
-    with _leased(run, verbs) as held:
+    with _leased(run, dag.leases(tuple(verbs), run.pipeline)) as held:
         try:
             for verb in verbs:
                 reports.append(_stage(held, verb))  # noqa: PERF401 - when the next one fails, what was done must be known
@@ -61,7 +61,7 @@ def move_production(run: Run, wanted: Approval | Rollback, job: str) -> list[Rep
 
     verbs = ("promote", "score", "publish")
     reports: list[Report] = []
-    with _leased(run, verbs) as held:
+    with _leased(run, dag.leases(tuple(verbs), run.pipeline)) as held:
         try:
             held.progress.begin("promote")
             reports.append(move(held, wanted))
@@ -75,9 +75,25 @@ def move_production(run: Run, wanted: Approval | Rollback, job: str) -> list[Rep
     return reports
 
 
+def take_back(run: Run, by: str) -> Report:
+    """A person takes the readers of Redis back to the generation before, under the lease that scores are published by."""
+    from penstock.publish import back
+
+    with _leased(run, ("pipeline",)) as held:
+        held.progress.begin("publish")
+        try:
+            report = back.rollback(held, by)
+        except Exception as error:
+            held.progress.end("publish", "refused" if isinstance(error, RefusedError) else "failed")
+            _record(held, "rollback", [], _failure("publish", error))
+            raise
+        held.progress.end("publish", report.summary)
+        _record(held, "rollback", [report], None)
+    return report
+
+
 @contextmanager
-def _leased(run: Run, verbs: Sequence[str]) -> Iterator[Run]:
-    kinds = dag.leases(tuple(verbs), run.pipeline)
+def _leased(run: Run, kinds: Sequence[str]) -> Iterator[Run]:
     jobs = [run.jobs[kind] for kind in kinds]
     with lease.held(run.lake, jobs, run.run_id, timedelta(minutes=run.settings.leases.timeout_minutes)) as leases:
         held = replace(run, leases=leases)

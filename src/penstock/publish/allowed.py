@@ -19,7 +19,7 @@ def check_facts(pipeline: str, meta: Mapping[bytes, bytes], facts: PublishFacts,
             got="none",
             expected="at least one: an empty generation would wipe what the applications read",
             left=_AS_IT_WAS,
-            next=f"look why nothing was scored; penstock publish {pipeline} --allow-empty if that is meant",
+            next=f"look why there is none; {_again(pipeline, guards)} --allow-empty if that is meant",
         )
     before, now = entities(meta, facts)
     if before and not guards.allow_drop and now < before * (1 - guards.max_drop) and not (now == 0 and guards.allow_empty):
@@ -28,7 +28,7 @@ def check_facts(pipeline: str, meta: Mapping[bytes, bytes], facts: PublishFacts,
             got=f"{now}",
             expected=f"at least {1 - guards.max_drop:.0%} of the {before} that readers have (publish.redis.max_drop)",
             left=_AS_IT_WAS,
-            next=f"look where they went; penstock publish {pipeline} --allow-drop if that is meant",
+            next=f"look where they went; {_again(pipeline, guards)} --allow-drop if that is meant",
         )
 
 
@@ -42,3 +42,7 @@ def check_long(pipeline: str, tally: Tally, guards: Guards, left: str = _AS_IT_W
             left=left,
             next="publish fewer columns or items for an entity, or raise publish.redis.max_value_bytes",
         )
+
+
+def _again(pipeline: str, guards: Guards) -> str:
+    return guards.command or f"penstock publish {pipeline} --as-of DATE"

@@ -48,6 +48,8 @@ class Guards:
     allow_drop: bool = False
     max_drop: float = 0.5
     max_value_bytes: int = MAX_VALUE_BYTES
+    command: str = ""
+    """What a person repeats to publish this, for messages; `penstock publish PIPELINE --as-of DATE` when empty."""
 
 
 Outcome = Literal["published", "changed", "switched", "repeated", "rolled back"]

@@ -12,6 +12,8 @@ from penstock.publish.generation import Claim
 from penstock.publish.layout import WRITER, Keyspace, Pointer
 
 ASK_NAMES = 5_000
+WRONG = "wrong"
+"""In the facts of a generation: what an audit found. It counts as not whole, and the next publisher writes it anew."""
 
 
 def each(client: Client, commands: Iterable[tuple[Any, ...]]) -> Iterator[Any]:
@@ -39,9 +41,13 @@ def fields(client: Client, keys: Keyspace, generation: str, buckets: int, mode: 
 
 
 def whole_meta(client: Client, keys: Keyspace, generation: str) -> dict[bytes, bytes] | None:
-    """The facts of a generation that was verified and still has every field; None otherwise."""
+    """The facts of a generation that was verified, still has every field, and that no audit found wrong; None otherwise."""
     meta = table(client, keys.meta(generation))
-    if meta and fields(client, keys, generation, int(meta[b"buckets"]), text_of(meta, "mode")) == int(meta[b"count"]):
+    if (
+        meta
+        and WRONG.encode() not in meta
+        and fields(client, keys, generation, int(meta[b"buckets"]), text_of(meta, "mode")) == int(meta[b"count"])
+    ):
         return meta
     return None
 

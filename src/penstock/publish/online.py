@@ -69,7 +69,7 @@ def publish(run: Run, cohort: Cohort, latest: tables.Table, fallbacks: DataFrame
         content = _content(run, whole, facts.count)
         name = cohort.generation
         done = redis.publish(
-            run.services.redis(), run.pipeline.name, name, content, fence=fence, facts=facts, floor=floor, guards=_guards(run)
+            run.services.redis(), run.pipeline.name, name, content, fence=fence, facts=facts, floor=floor, guards=guards_of(run)
         )
         return done, entities
     return _bring_up(run, cohort, latest, facts, (rows, encoder, extra)), entities
@@ -96,7 +96,7 @@ def _bring_up(
         fence=run.leases[job].number,
         facts=replace(facts, mode="changes", cursor=to),
         floor=newest_number(run.lake, job),
-        guards=_guards(run),
+        guards=guards_of(run),
     )
 
 
@@ -206,6 +206,8 @@ def _content(run: Run, rows: DataFrame, expected: int) -> frame.Frame | frame.Pa
     return frame.content(rows, run.pipeline.publish.redis.writer, run.services.redis_address(), expected)
 
 
-def _guards(run: Run) -> Guards:
+def guards_of(run: Run) -> Guards:
+    """What the run refuses, and what a person allows it this once."""
     config = run.pipeline.publish.redis
-    return Guards("empty" in run.allowed, "drop" in run.allowed, config.max_drop, config.max_value_bytes)
+    again = f"penstock publish {run.pipeline.name} --as-of {run.day}"
+    return Guards("empty" in run.allowed, "drop" in run.allowed, config.max_drop, config.max_value_bytes, again)

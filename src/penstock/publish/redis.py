@@ -19,12 +19,12 @@ from penstock.publish.connect import Client, NoAnswerError, answered, ask, conne
 from penstock.publish.content import Content, of_rows
 from penstock.publish.facts import as_fields, differing, text_of
 from penstock.publish.generation import Claim, Guards, Outcome, PublishFacts, PublishReport, Row, Tally, Target
-from penstock.publish.kept import begun, drop_leftovers, each, fields, unlink, whole_meta
+from penstock.publish.kept import WRONG, begun, drop_leftovers, each, fields, unlink, whole_meta
 from penstock.publish.layout import Keyspace, Pointer, bucket_of, buckets_for, check_generation, parse_pointer
 from penstock.publish.link import overtaken
-from penstock.publish.lua import BEGIN, MOVE, ROLLBACK
+from penstock.publish.lua import BEGIN, FACTS, MOVE, ROLLBACK
 
-__all__ = ["connect", "current", "preflight", "publish", "rollback"]
+__all__ = ["connect", "current", "doubt", "preflight", "publish", "rollback"]
 
 _UNMOVED = "The pointer did not move; readers see the set before"
 
@@ -123,7 +123,7 @@ def rollback(client: Client, pipeline: str, fence: int, *, floor: int = 0) -> Pu
                 got=f"generation {pointer.generation}, which is changed in place",
                 expected="one that was written whole",
                 left="The published set is as it was",
-                next=f"RESTORE the table that it is read from to its earlier version, then penstock publish {pipeline}",
+                next=f"RESTORE the table that it is read from to its earlier version, then penstock publish {pipeline} --as-of DATE",
             )
         if pointer is not None and pointer.moved_by == "rollback" and pointer.fence == fence:
             claim = Claim(pointer.generation, fence, floor, pointer.buckets)
@@ -135,7 +135,7 @@ def rollback(client: Client, pipeline: str, fence: int, *, floor: int = 0) -> Pu
                 got="no whole previous generation",
                 expected="one",
                 left="The published set is as it was",
-                next=f"penstock publish {pipeline}",
+                next=f"penstock publish {pipeline} --as-of DATE makes one; the one before is kept from the second on",
             )
         names = (keys.pointer, keys.fence, keys.registry)
         done, known = ask(client, "EVAL", ROLLBACK, 3, *names, fence, floor, pointer.generation, pointer.previous)
@@ -143,6 +143,19 @@ def rollback(client: Client, pipeline: str, fence: int, *, floor: int = 0) -> Pu
             raise overtaken(keys, fence, known)
         claim = Claim(pointer.previous, fence, floor, pointer.previous_buckets)
         return _report(keys, claim, meta, "rolled back", pointer.generation)
+
+
+def doubt(client: Client, report: PublishReport, floor: int = 0) -> None:
+    """Note that what was published holds wrong values: readers go on, and the next publication under this name writes it anew.
+
+    Raises RefusedError when a newer lease has begun or readers look at another generation.
+    """
+    keys, claim = Keyspace(report.pipeline), Claim(report.generation, report.fence, floor, report.buckets)
+    pointer, fence, registry, *own = Target(keys, claim).control()
+    with answered(f"note of generation {report.generation}"):
+        done, known = ask(client, "EVAL", FACTS, 4, pointer, fence, registry, keys.meta(claim.generation), *own, 0, WRONG, claim.fence)
+        if done != 1:
+            raise overtaken(keys, claim.fence, known)
 
 
 def _republish(task: _Task, meta: dict[bytes, bytes]) -> PublishReport:
@@ -178,6 +191,7 @@ def _publish_anew(task: _Task, content: Content) -> PublishReport:
         _verify(task, tally)
         meta = as_fields(task.facts, f"{tally.digest:016x}", claim.buckets)
         ask(client, "HSET", keys.meta(claim.generation), *[part for pair in meta.items() for part in pair])
+        ask(client, "HDEL", keys.meta(claim.generation), WRONG)
     except (ResponseError, PenstockError) as error:
         # Give the memory back, or every other user of this Redis stays without. Who was overtaken leaves it to the newer.
         if not isinstance(error, NoAnswerError) and not task.in_place and begun(client, keys) == claim.fence:

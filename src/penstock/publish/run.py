@@ -1,18 +1,19 @@
 """The publish stage: the newest cohort's scores become the latest table, the CRM table and a Redis generation, in that order.
 
-Delta first: if Redis is down the tables are whole, and the next run resumes with Redis alone.
+Delta first: if Redis is down the tables are whole, and the next run resumes with Redis alone. A view that is online follows,
+with a model or without one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from penstock import clock
 from penstock.config.load import digest_of
 from penstock.lake import tables
-from penstock.publish import answers, fallback, online, views
+from penstock.publish import answers, back, fallback, feature_rows, online, views
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The cohort to publish: all scores of one `as_of` by one version under one promotion, at a version of the predictions."""
+    """The cohort to publish: all scores of one `as_of` by one version under one promotion, at a version of the predictions; `view` for one that is online."""
 
     predictions: int
     as_of: datetime | None
@@ -29,10 +30,15 @@ class Plan:
     promotion: int
     generation: str
     reason: str = ""
+    view: feature_rows.Plan | None = None
 
 
 def plan(run: Run) -> Plan:
-    """The Production version's newest regular cohort."""
+    """The Production version's newest regular cohort, and the view's newest rows where it is online."""
+    return replace(_cohort(run), view=feature_rows.plan(run))
+
+
+def _cohort(run: Run) -> Plan:
     from pyspark.sql import functions as F
 
     table = tables.predictions(run.pipeline.name, run.key)
@@ -51,27 +57,51 @@ def plan(run: Run) -> Plan:
 
 
 def apply(run: Run, chosen: Plan) -> Report:
-    """MERGE the two tables where they differ, then write the generation unless readers have it already."""
+    """MERGE the two tables where they differ, then write the generation unless readers have it already; at last the view's rows."""
     inputs = {"predictions": chosen.predictions}
+    counts, text, outputs = _published(run, chosen)
+    changed = any(counts.values())
+    if chosen.view is not None:
+        rows = feature_rows.publish(run, chosen.view)
+        inputs[chosen.view.table] = chosen.view.at
+        counts |= {"features": rows.published, "audited": rows.audited}
+        changed, text = changed or rows.published > 0, f"{text}, {rows.text}"
+    if not changed:
+        return Report("publish", "nothing", text, counts, inputs)
+    return Report("publish", "done", text, counts, inputs, outputs)
+
+
+def _published(run: Run, chosen: Plan) -> tuple[dict[str, int], str, dict[str, int]]:
+    """The scores: what was counted, what is to be told, and the tables' versions."""
     if chosen.as_of is None:
-        return Report("publish", "nothing", chosen.reason, {"published": 0}, inputs)
+        return {"published": 0}, chosen.reason, {}
     latest, crm = _tables(run)
-    counts, outputs = {"published": 0, "latest": 0, "crm": 0}, {}
-    written = _merge_latest(run, chosen, latest)
-    counts["latest"] = written
-    run.progress.step("publish.latest_merged", written)
+    counts = {"published": 0, "latest": _merge_latest(run, chosen, latest)}
+    run.progress.step("publish.latest_merged", counts["latest"])
     counts["crm"] = _merge_crm(run, latest, crm)
     run.progress.step("publish.crm_merged", counts["crm"])
     outputs = {t.name: run.lake.version(t) for t in (latest, crm)}
-    if run.pipeline.publish.redis.enabled:
-        cohort = online.Cohort(chosen.as_of, chosen.model_version, chosen.generation, chosen.predictions)
-        done, entities = online.publish(run, cohort, latest, _fallbacks(run, chosen))
-        counts["published"] = entities if done.outcome in {"published", "changed"} else 0
-        run.progress.step("publish.pointed", counts["published"])
-    if not any(counts.values()):
-        return Report("publish", "nothing", "up to date", counts, inputs)
-    text = f"{counts['latest']:,} latest and {counts['crm']:,} CRM rows changed, {counts['published']:,} scores in Redis"
-    return Report("publish", "done", text, counts, inputs, outputs)
+    more = _bring_to_redis(run, chosen, latest, counts) if run.pipeline.publish.redis.enabled else ""
+    if any(counts.values()):
+        told = f"{counts['latest']:,} latest and {counts['crm']:,} CRM rows changed, {counts['published']:,} scores in Redis"
+        return counts, f"{told}, {more}" if more else told, outputs
+    return counts, more or "up to date", outputs
+
+
+def _bring_to_redis(run: Run, chosen: Plan, latest: tables.Table, counts: dict[str, int]) -> str:
+    """Count what readers get; returns what is to be told of a person's rollback."""
+    assert chosen.as_of is not None
+    before = back.taken_back(run, chosen.generation)
+    if before is not None and not run.requested:
+        return back.stays(run, before)
+    cohort = online.Cohort(chosen.as_of, chosen.model_version, chosen.generation, chosen.predictions)
+    done, entities = online.publish(run, cohort, latest, _fallbacks(run, chosen))
+    counts["published"] = entities if done.outcome in {"published", "changed"} else 0
+    run.progress.step("publish.pointed", counts["published"])
+    if before is None:
+        return ""
+    counts["switched"] = 1
+    return f"readers see {chosen.generation} again, from which they were taken back to {before.generation}"
 
 
 def _tables(run: Run) -> tuple[tables.Table, tables.Table]:

@@ -118,7 +118,13 @@ def scores_of(pipeline: str) -> Subject:
 def features_of(view: str) -> Subject:
     """A feature view's newest rows."""
     name = f"features of {view} in Redis"
-    return Subject(Keyspace(f"view-{view}"), name, ("features",), "ScoreReader", f"publish the view {view}")
+    return Subject(
+        Keyspace(f"view-{view}"),
+        name,
+        ("features",),
+        "ScoreReader",
+        f"publish: online in the view {view}, then penstock publish PIPELINE --as-of DATE",
+    )
 
 
 def longest(age: timedelta | float | None) -> timedelta | None:
