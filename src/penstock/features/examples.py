@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from penstock.features import versions
 from penstock.features.versions import ViewVersion
 from penstock.lake import tables
+from penstock.lake.session import many_rows
 from penstock.stage import Run
 
 if TYPE_CHECKING:
@@ -21,6 +23,11 @@ def within(run: Run) -> tuple[tables.Column, ...]:
 def key(run: Run) -> tuple[tables.Column, ...]:
     """The columns that tell a row from every other."""
     return (*run.key, ("as_of", "timestamp"), *within(run))
+
+
+def read(run: Run) -> AbstractContextManager[None]:
+    """For a query over examples inside: of (entity, item) there are so many that a local session compiles it."""
+    return nullcontext() if run.pipeline.features.candidates is None else many_rows(run.lake.spark)
 
 
 def of(run: Run, rows: DataFrame, version: ViewVersion) -> DataFrame:

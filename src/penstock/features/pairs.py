@@ -16,6 +16,7 @@ from penstock.features import versions
 from penstock.features.candidates.build import candidates
 from penstock.features.versions import ViewVersion
 from penstock.lake import tables
+from penstock.lake.session import many_rows
 from penstock.stage import Run
 
 _GROUP = "__group"
@@ -39,20 +40,21 @@ def append(run: Run, version: ViewVersion, tiles: DataFrame, rows: DataFrame, da
     as_ofs = {run.instant(day): day for day in days if day not in _existing(run, table)}
     if not as_ofs:
         return 0, {}
-    found = None
-    for number, some in enumerate(_together(tiles, version.view, as_ofs, run.contract.timezone)):
-        log = history(tiles, version.view, some, run.contract.timezone)
-        groups = rows.where(F.col("as_of").isin([F.lit(instant) for instant in some]))
-        group = F.lit(None).cast("string") if declared.group_by is None else F.col(declared.group_by).cast("string")
-        asked = groups.select(*version.view.entity, "as_of", group.alias(_GROUP))
-        made = candidates(log, asked, some, version.view.entity, _GROUP, declared, partial(_staged, run, f"{table.name}-{number}"))
-        found = made if found is None else found.unionByName(made)
-    assert found is not None
-    kept = run.staged(table.name, found)
-    run.progress.step("features.paired")
-    span = {"_from_version": F.lit(at), "_to_version": F.lit(at), "run_id": F.lit(run.run_id)}
-    done = run.append("view", table, "features", days, kept.withColumns(span))
-    run.progress.step("features.candidates_appended", done.rows)
+    with many_rows(run.lake.spark):
+        found = None
+        for number, some in enumerate(_together(tiles, version.view, as_ofs, run.contract.timezone)):
+            log = history(tiles, version.view, some, run.contract.timezone)
+            groups = rows.where(F.col("as_of").isin([F.lit(instant) for instant in some]))
+            group = F.lit(None).cast("string") if declared.group_by is None else F.col(declared.group_by).cast("string")
+            asked = groups.select(*version.view.entity, "as_of", group.alias(_GROUP))
+            made = candidates(log, asked, some, version.view.entity, _GROUP, declared, partial(_staged, run, f"{table.name}-{number}"))
+            found = made if found is None else found.unionByName(made)
+        assert found is not None
+        kept = run.staged(table.name, found)
+        run.progress.step("features.paired")
+        span = {"_from_version": F.lit(at), "_to_version": F.lit(at), "run_id": F.lit(run.run_id)}
+        done = run.append("view", table, "features", days, kept.withColumns(span))
+        run.progress.step("features.candidates_appended", done.rows)
     return done.rows, {table.name: done.version}
 
 

@@ -227,7 +227,8 @@ def _drift(run: Run, chosen: Plan, view_version: int) -> tuple[DriftFinding, ...
     newest = F.col("as_of") == F.lit(run.instant(chosen.newest))
     population = versions.in_population(run, run.lake.read(feature_table, chosen.features).where(newest), view_version)
     given = examples.of(run, population, versions.numbered(run, view_version))
-    counted = count_frame(_only(profile, scores=False), given).collect()
+    with examples.read(run):
+        counted = count_frame(_only(profile, scores=False), given).collect()
     table = tables.predictions(run.pipeline.name, run.key)
     if outcomes.of(run.kind).answers and run.lake.exists(table):
         own = run.lake.read(table).where((F.col("model_version") == chosen.version) & ~F.col("backfill"))

@@ -90,7 +90,8 @@ def evidence(run: Run, candidate: TrainedRun, record: dataset.Record) -> Evidenc
     unlike = "" if reigning is None or reigning.kind == run.kind else f"it is a {reigning.kind.name}, the candidate a {run.kind.name}"
     if reigning is not None and own is not None and not unlike:
         frame = scored(frame, own, reigning, "__champion")
-    rows = dataset.rows_of(run, frame.toArrow().to_pandas())
+    with examples.read(run):
+        rows = dataset.rows_of(run, frame.toArrow().to_pandas())
     kept = np.asarray(json.loads(models.read_text(candidate.run_id, dataset.SCORES)), dtype=np.float64)
     if dataset.rows_digest(rows.frame["as_of"].tolist(), rows.names()) != record.rows_digest:
         kept = np.empty(0)  # other rows than those judged in training: deployability is then not known

@@ -77,7 +77,8 @@ def apply(run: Run, chosen: Plan) -> Report:
         "_to_version": F.lit(chosen.to),
         "run_id": F.lit(run.run_id),
     }
-    done = run.append("pipeline", table, "score", (chosen.version, chosen.after, chosen.to), scored.withColumns(columns))
+    with examples.read(run):
+        done = run.append("pipeline", table, "score", (chosen.version, chosen.after, chosen.to), scored.withColumns(columns))
     run.progress.step("score.appended", done.rows)
     text = f"{done.rows:,} rows of {clock.local_day(chosen.as_of, run.contract.timezone)} with version {chosen.version}{' (backfill)' if chosen.backfill else ''}"
     text += f"; no reasons: {why_none}" if why_none and not examples.within(run) else ""

@@ -14,7 +14,7 @@ from penstock import clock, metrics
 from penstock.config.load import digest_of
 from penstock.config.training import TrainingConfig
 from penstock.errors import RefusedError
-from penstock.features import versions
+from penstock.features import examples, versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.monitoring import outcomes
@@ -74,7 +74,8 @@ def apply(run: Run, chosen: Plan) -> Report:
     models = run.services.models()
     if models.find_run(run.pipeline.name, chosen.training_id) is not None:
         return Report("train", "nothing", f"training {chosen.training_id} is logged already", inputs=inputs)
-    table = dataset.labelled(run, chosen.features, chosen.labels, dataset.history(run, chosen.labels)).toArrow()
+    with examples.read(run):
+        table = dataset.labelled(run, chosen.features, chosen.labels, dataset.history(run, chosen.labels)).toArrow()
     rows = dataset.rows_of(run, table.to_pandas())
     run.progress.step("train.read", len(rows))
     config, label = run.pipeline.training, run.pipeline.label
