@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
-from math import log2
 
 import numpy as np
 import pandas as pd
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import oracle
 from penstock import lists
 from penstock.config.monitoring import MonitoringConfig, PerformanceConfig, RateConfig
 from penstock.kinds import RANKING
@@ -32,20 +32,7 @@ FIRST, PROMOTED = date(2011, 9, 5), date(2011, 8, 29)
 
 
 def entity(chosen: list[int], shown: list[int], instead: list[int]) -> dict[str, float]:
-    """What one entity adds to the sums: written from the definitions alone."""
-    if not chosen:
-        return dict.fromkeys(SUMS, 0.0)
-    possible = min(len(chosen), LENGTH)
-    ideal = sum(1 / log2(at + 2) for at in range(possible))
-
-    def ndcg(listed: list[int]) -> float:
-        return sum(1 / log2(at + 2) for at, item in enumerate(listed) if item in chosen) / ideal
-
-    recall, ruled = (sum(item in chosen for item in listed) / possible for listed in (shown, instead))
-    return {
-        "rows": 1.0, "recall": recall, "recall2": recall**2, "ndcg": ndcg(shown), "hit": float(recall > 0),
-        "heuristic_recall": ruled, "heuristic_ndcg": ndcg(instead), "chosen": float(len(chosen)),
-    }  # fmt: skip
+    return oracle.list_sums(chosen, shown, instead, LENGTH)
 
 
 def cohort(count: int = 400, *, knows: float = 0.6, seed: int = 3) -> pd.DataFrame:
