@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 
 import shop
-from penstock.config.candidates import Candidates
 from shop import share
 
 SOURCE, PIPELINE, ZONE = "market_lines", "baskets", "Europe/London"
@@ -72,9 +71,11 @@ features:
     - {name: lines, function: count, windows: [7d, all]}
     - {name: bought, function: collect_set, of: product, windows: [28d]}
     - {name: country, function: last, of: country, type: string}
+  checks:
+    - {name: windows_nested, holds: lines_7d <= lines_all}
 schedule: {first: 2024-01-22, every_days: 7}
 population: lines_all > 0
-label: {view: basket, horizon_days: 7, expression: bought, positive: bought the product within 7 days}
+label: {view: basket, horizon_days: 7, delay_days: 0, expression: bought, positive: bought the product within 7 days}
 training:
   candidates:
     - {name: boosting, params: {early_stopping: false, max_iter: 20, min_samples_leaf: 10, learning_rate: 0.3}}
@@ -97,8 +98,7 @@ def pipeline() -> dict[str, Any]:
     """The pipeline as a tree; candidates and rules as the shipped ranking has them, without what takes long to compute."""
     shipped = yaml.safe_load((shop.REPOSITORY / "conf" / "pipelines" / "recommend.yml").read_text(encoding="utf-8"))
     tree: dict[str, Any] = yaml.safe_load(_PIPELINE)
-    slow = {name: None for name in ("factors",) if name in Candidates.model_fields}
-    tree["features"]["candidates"] = shipped["features"]["candidates"] | {"items": "bought"} | slow
+    tree["features"]["candidates"] = shipped["features"]["candidates"] | {"items": "bought", "factors": None}
     tree["training"]["baselines"] = shipped["training"]["baselines"]
     return tree
 
@@ -129,7 +129,7 @@ def lines(last: date, customers: Iterable[str] = CUSTOMERS) -> list[Line]:
     for number, customer in enumerate(customers):
         for week in range((last - MONDAY).days // 7 + 1):
             for turn in (0, 1):
-                day = MONDAY + timedelta(days=7 * week + int(6 * share("day", customer, week, turn)))
+                day = MONDAY + timedelta(days=7 * week + int(7 * share("day", customer, week, turn)))
                 bought = product(number + 2 * (week % 3) + turn if share("strays", customer, week, turn) > 0.1 else week + number)
                 found.append((customer, day, bought, country(customer)))
     return [line for line in found if line[1] <= last]

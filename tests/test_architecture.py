@@ -48,7 +48,7 @@ SESSION = {"penstock.lake.session"}
 SAFE_YAML = {"penstock.config.strict_yaml"}  # a subclass of the safe loader that refuses equal keys
 
 # Each line may import itself and the lines above it.
-BASE = ("errors", "clock", "metrics", "intervals", "kinds", "worth", "progress", "preflight", "config", "lake", "datasets", "topk")
+BASE = ("errors", "clock", "metrics", "intervals", "lists", "kinds", "worth", "progress", "preflight", "config", "lake", "datasets", "topk")
 UPSTREAM = ("landing", "features", "labels", "monitoring", "training", "scoring", "registry", "publish")
 ABOVE = ("client", "wiring", "testing", "orchestrate", "report", "profiling", "workbench", "cli", "__main__", "")
 LEVELS = dict.fromkeys(BASE, 0) | {"stage": 1} | {name: 2 + i for i, name in enumerate(UPSTREAM)} | dict.fromkeys(ABOVE, 99)

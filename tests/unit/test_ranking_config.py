@@ -108,6 +108,17 @@ def test_items_are_an_aggregate_that_collects_a_set(tmp_path: Path, items: str) 
     assert f"candidates.items: got {items}, expected an aggregate of basket with collect_set: bought" in said
 
 
+def test_a_group_is_a_column_of_the_view_and_no_column_has_a_name_that_candidates_have(tmp_path: Path) -> None:
+    grouped = market.pipeline()["features"]["candidates"]
+    for column in ("nowhere", "bought_28d", "item_common"):
+        said = faults(tmp_path / f"by_{column}", features__candidates=grouped | {"group_by": column})
+        assert f"candidates.group_by: got {column}, expected a column of basket" in said
+    for name in ("item", "source", "item_common"):
+        twice = [*market.pipeline()["features"]["aggregates"], {"name": name, "function": "count"}]
+        said = faults(tmp_path / name, features__aggregates=twice)
+        assert f"columns of view basket: got {name}, which its candidates have, expected other names" in said
+
+
 @pytest.mark.parametrize("where", ["training__segments", "monitoring__segments", "publish__fallback"])
 def test_a_column_of_the_items_puts_no_entity_into_a_group(tmp_path: Path, where: str) -> None:
     """Of a list some items would be in one group and some in another."""
@@ -133,15 +144,28 @@ def test_what_is_of_rankings_alone_is_a_fault_in_the_others(tmp_path: Path, kind
 
 
 def test_a_model_takes_numbers_and_text_and_neither_the_sets_nor_where_an_item_comes_from(tmp_path: Path) -> None:
-    view = loaded(tmp_path).features
-    assert view.candidates is not None
-    of_items = [name for name, _ in view.candidates.columns()]
-    assert "bought_28d" in view.column_names()
-    assert view.plain_columns() == ("lines_7d", "lines_all", "country")
-    assert view.example_columns() == (*view.plain_columns(), *(name for name in of_items if name != "source"))
-    assert "source" in of_items
-    types = dict(view.candidates.columns())
-    assert {types[name] for name in view.example_columns() if name in types} == {"double"}
+    every = loaded(tmp_path / "every", features__candidates={"items": "bought"}).features
+    assert every.candidates is not None
+    types = dict(every.candidates.columns())
+    assert "bought_28d" in every.column_names()
+    assert every.plain_columns() == ("lines_7d", "lines_all", "country")
+    assert types.pop("source") == "string"
+    assert every.example_columns() == (*every.plain_columns(), *types)
+    assert set(types.values()) == {"double"}
+
+
+def test_a_model_does_not_take_what_only_a_source_that_is_null_would_say(tmp_path: Path) -> None:
+    """A column that is null in every row would stop the training."""
+    every = set(loaded(tmp_path / "every", features__candidates={"items": "bought"}).features.example_columns())
+    missing = {
+        "own": {"own_rank"},
+        "factors": {"factor_score", "factor_rank"},
+        "together": {"together_score", "together_rank"},
+        "rising": set(),
+    }
+    for source, columns in missing.items():
+        view = loaded(tmp_path / source, features__candidates={"items": "bought", source: None}).features
+        assert every - set(view.example_columns()) == columns
 
 
 def test_a_set_of_personal_values_is_told_in_no_reason() -> None:

@@ -173,6 +173,10 @@ class View(Facts):
                 raise ValueError(
                     f"candidates.items: got {self.candidates.items}, expected an aggregate of {self.name} with collect_set: {', '.join(sets) or 'there is none'}"
                 )
+            if self.candidates.group_by is not None and self.candidates.group_by not in self.plain_columns():
+                raise ValueError(f"candidates.group_by: got {self.candidates.group_by}, expected a column of {self.name}")
+            if both := sorted({"item", *(name for name, _ in self.candidates.columns())} & set(names)):
+                raise ValueError(f"columns of view {self.name}: got {', '.join(both)}, which its candidates have, expected other names")
         wrong = list(reasons.faults(self))
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -195,7 +199,7 @@ class View(Facts):
     def example_columns(self) -> tuple[str, ...]:
         """The columns that a model may take: the view's that are a number or text, and those of its candidates."""
         own = self.plain_columns()
-        return own if self.candidates is None else (*own, *(name for name, kind in self.candidates.columns() if kind != "string"))
+        return own if self.candidates is None else (*own, *self.candidates.taken())
 
 
 class Promotion(Frozen):

@@ -65,8 +65,8 @@ def _rank(by: Sequence[str], value: str) -> Column:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
-    order = Window.partitionBy(*by).orderBy(F.col(value).desc_nulls_last(), F.col(tables.ITEM[0]))
-    return F.row_number().over(order.rowsBetween(Window.unboundedPreceding, Window.currentRow))
+    order = (F.col(value).desc_nulls_last(), F.col(tables.ITEM[0]))
+    return F.row_number().over(Window.partitionBy(*by).orderBy(*order).rowsBetween(Window.unboundedPreceding, Window.currentRow))
 
 
 def _best(rank: str, value: str, length: int) -> Column:
