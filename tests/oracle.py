@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from math import sqrt
+from math import log2, sqrt
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -99,6 +99,8 @@ def aggregates(events: Sequence[Row], zone: str) -> dict[str, Any]:
         "last_amount": sold[-1][1] if sold else None,
         "items": len({e.item for e in events if e.item is not None}),
         "sale_items": len({e.item for e in sales if e.item is not None}),
+        "sale_set": sorted({e.item for e in sales if e.item is not None}),
+        "qty_set": sorted({str(e.qty) for e in events if e.qty is not None}),
         "days": len({local_day(e.at, zone) for e in sales if e.at is not None}),
     }
 
@@ -153,3 +155,17 @@ def as_of_join(
             best = None
         joined.append((row, best))
     return joined
+
+
+def list_sums(chosen: Sequence[Any], shown: Sequence[Any], instead: Sequence[Any], length: int) -> dict[str, float]:
+    """What one entity adds to the sums of a ranking's cohort: of its items `shown`, and of those that a rule would have shown."""
+    names = ("rows", "recall", "recall2", "ndcg", "hit", "heuristic_recall", "heuristic_ndcg", "chosen")
+    if not chosen:
+        return dict.fromkeys(names, 0.0)
+    possible = min(len(chosen), length)
+    ideal = sum(1 / log2(at + 2) for at in range(possible))
+    recall, ruled = (sum(item in chosen for item in listed) / possible for listed in (shown, instead))
+    gain, by_rule = (sum(1 / log2(at + 2) for at, item in enumerate(listed) if item in chosen) for listed in (shown, instead))
+    return dict(
+        zip(names, (1.0, recall, recall**2, gain / ideal, float(recall > 0), ruled, by_rule / ideal, float(len(chosen))), strict=True)
+    )

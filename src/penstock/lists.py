@@ -124,7 +124,7 @@ def intervals(
     label: Records, score: Floats, entity: NDArray[np.object_], *, rounds: int, confidence: float, seed: int
 ) -> dict[str, Interval]:
     """`recall`, `ndcg` and `hit_rate` with percentile bootstrap bounds over entities, all from the same draws."""
-    why = _fault(label, score) or _few(entity)
+    why = _fault(label, score) or _few(label, entity)
     if why:
         return dict.fromkeys(_MEASURED, Interval(None, None, None, why))
     made = Lists.made(label, score)
@@ -142,7 +142,7 @@ def recall_difference(
     label: Records, score: Floats, other: Floats, entity: NDArray[np.object_], *, rounds: int, confidence: float, seed: int
 ) -> Interval:
     """Mean recall of `score` less that of `other` on the same cases."""
-    why = _fault(label, score) or _fault(label, other) or _few(entity)
+    why = _fault(label, score) or _fault(label, other) or _few(label, entity)
     if why:
         return Interval(None, None, None, why)
     mine, theirs = Lists.made(label, score), Lists.made(label, other)
@@ -153,8 +153,9 @@ def recall_difference(
     return percentile_interval(float(gap.mean()), found, confidence, "held a case")
 
 
-def _few(entity: NDArray[np.object_]) -> str:
-    known = len(set(entity))
+def _few(label: Records, entity: NDArray[np.object_]) -> str:
+    """Of those that chose anything: bounds drawn from one would be of no width."""
+    known = len(set(entity[label["total"] > 0]))
     return f"{known} entity, two are needed to draw from" if known < 2 else ""
 
 

@@ -47,6 +47,8 @@ AGGREGATES = [
     {"name": "last_amount", "function": "last", "of": "amount", "type": MONEY, "when": "sale"},
     {"name": "items", "function": "count_distinct", "of": "item"},
     {"name": "sale_items", "function": "count_distinct", "of": "item", "when": "sale"},
+    {"name": "sale_set", "function": "collect_set", "of": "item", "when": "sale"},
+    {"name": "qty_set", "function": "collect_set", "of": "qty"},
     {"name": "days", "function": "active_days", "when": "sale"},
 ]
 

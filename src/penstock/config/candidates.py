@@ -21,6 +21,8 @@ FEATURES = (
     *("item_days_since_last", "item_repeat_share", "item_common", "group_takers_28d", "group_takers_90d", "own_then_popular"),
 )
 """The columns of a candidate that a model may take, all double: what `features.candidates` makes."""
+_SAID_BY = {"own": ("own_rank",), "together": ("together_score", "together_rank"), "factors": ("factor_score", "factor_rank")}
+"""Of them those that one source alone fills in, by source."""
 COMMON = "item_common"
 """The one that says how common an item is: the share of the entities of the last 90 days that took it."""
 
@@ -106,6 +108,11 @@ class Candidates(Frozen):
     def columns(self) -> tuple[tuple[str, str], ...]:
         """Names and types of the columns beside key, `as_of` and item."""
         return (("source", "string"), *((name, "double") for name in FEATURES))
+
+    def taken(self) -> tuple[str, ...]:
+        """The columns that a model may take: not those of a source that is null, which say nothing of any pair."""
+        silent = {column for name, columns in _SAID_BY.items() if name not in self.sources for column in columns}
+        return tuple(name for name in FEATURES if name not in silent)
 
     @model_validator(mode="after")
     def _some_source(self) -> Self:

@@ -59,7 +59,8 @@ def monitoring(kind: KindName, given: MonitoringConfig) -> MonitoringConfig:
     rates = {"calibration": given.calibration, "label_rate": given.label_rate}
     if kind == "ranking":
         # A list claims no probability, and how much is bought is the season's doing: neither is a reason to train.
-        quiet = {name: rate.model_copy(update={"action": "off"}) for name, rate in rates.items() if "action" not in rate.model_fields_set}
+        said = {name for name, rate in rates.items() if name in given.model_fields_set and "action" in rate.model_fields_set}
+        quiet = {name: rate.model_copy(update={"action": "off"}) for name, rate in rates.items() if name not in said}
         return given.model_copy(update=changed | quiet)
     floors = {name: rate.model_copy(update={"floor": _SHARE}) for name, rate in rates.items() if "floor" not in rate.model_fields_set}
     return given.model_copy(update=changed | floors)

@@ -173,6 +173,10 @@ class View(Facts):
                 raise ValueError(
                     f"candidates.items: got {self.candidates.items}, expected an aggregate of {self.name} with collect_set: {', '.join(sets) or 'there is none'}"
                 )
+            if self.candidates.group_by is not None and self.candidates.group_by not in self.plain_columns():
+                raise ValueError(f"candidates.group_by: got {self.candidates.group_by}, expected a column of {self.name}")
+            if both := sorted({"item", *(name for name, _ in self.candidates.columns())} & set(names)):
+                raise ValueError(f"columns of view {self.name}: got {', '.join(both)}, which its candidates have, expected other names")
         wrong = list(reasons.faults(self))
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -187,11 +191,15 @@ class View(Facts):
         joined = (name for part in self.joined for name in part.aggregate_columns())
         return (*self.aggregate_columns(), *joined, *(d.name for d in self.derived))
 
+    def plain_columns(self) -> tuple[str, ...]:
+        """The view's own columns that are a number or text."""
+        sets = {name for a in self.aggregates if a.function == "collect_set" for name in ([f"{a.name}_{w}" for w in a.windows] or [a.name])}
+        return tuple(name for name in self.column_names() if name not in sets)
+
     def example_columns(self) -> tuple[str, ...]:
         """The columns that a model may take: the view's that are a number or text, and those of its candidates."""
-        sets = {name for a in self.aggregates if a.function == "collect_set" for name in ([f"{a.name}_{w}" for w in a.windows] or [a.name])}
-        own = tuple(name for name in self.column_names() if name not in sets)
-        return own if self.candidates is None else (*own, *(name for name, kind in self.candidates.columns() if kind != "string"))
+        own = self.plain_columns()
+        return own if self.candidates is None else (*own, *self.candidates.taken())
 
 
 class Promotion(Frozen):
@@ -267,17 +275,21 @@ class Pipeline(Frozen):
             raise ValueError(f"label.view: got {self.label.view}, expected {self.features.name}")
         if faults := list(self._unlike_the_kind()):
             raise ValueError("; ".join(faults))
-        columns = set(self.features.example_columns())
+        columns, plain = set(self.features.example_columns()), set(self.features.plain_columns())
         named = {
             "training.baselines": [b.column for b in self.training.baselines if b.column],
-            "training.segments": [s.column for s in self.training.segments],
             "training.features": list(self.training.features or ()),
             "training.exclude": list(self.training.exclude),
             "training.candidates": [name for c in self.training.candidates for name in c.features or ()],
+        }
+        # These put entities into groups: by a column of the items one list would be in several.
+        grouping = {
+            "training.segments": [s.column for s in self.training.segments],
             "monitoring.segments": list(self.monitoring.segments),
             "publish.fallback": [self.publish.fallback.by] if self.publish.fallback.by else [],
         }
         unknown = [f"{where}: {name}" for where, names in named.items() for name in names if name not in columns]
+        unknown += [f"{where}: {name}" for where, names in grouping.items() for name in names if name not in plain]
         if unknown:
             raise ValueError(f"columns that the view {self.features.name} does not have: {', '.join(unknown)}")
         return self

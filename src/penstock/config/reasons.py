@@ -20,7 +20,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _FORMAT = re.compile(r",?(\.[0-6]f)?|\.[0-6]%")
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LONGEST = 160
-_SHOWS_VALUES = {"min", "max", "first", "last", "sum", "mean"}
+_SHOWS_VALUES = {"min", "max", "first", "last", "sum", "mean", "collect_set"}
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,10 @@ def measure_lists(
     as_of: date, model_version: str, found: Mapping[str, float], *, min_rows: int, segment: str, confidence: float = 0.95
 ) -> ListPerformance:
     """Performance from the `SUMS` of a cohort's entities. The interval is two-sided."""
-    rows = int(found["rows"])
+    is_broken = not all(map(math.isfinite, found.values()))
+    rows = 0 if is_broken else int(found["rows"])
     why = f"{rows} entities that chose anything, {min_rows} are needed" if rows < max(min_rows, 1) else ""
+    why = "some sums are NaN or infinite" if is_broken else why
     state = CohortState.INSUFFICIENT if why else CohortState.EVALUATED
     if not rows:
         none = dict.fromkeys(ListPerformance.MEASURES, Measure(None, why))

@@ -53,19 +53,23 @@ def apply(run: Run, chosen: Plan) -> Report:
     from pyspark.sql import functions as F
 
     inputs = {"features": chosen.to, "model": chosen.version or 0}
-    rows = None if chosen.empty else unscored(run, chosen)
-    if chosen.version is None or chosen.as_of is None or rows is None or rows.isEmpty():
-        return Report("score", "nothing", chosen.reason or "no unscored rows", {"scored": 0}, inputs)
+    nothing = Report("score", "nothing", chosen.reason or "no unscored rows", {"scored": 0}, inputs)
+    if chosen.version is None or chosen.as_of is None or chosen.empty:
+        return nothing
+    version = versions.numbered(run, chosen.view_version)
+    # An entity without a candidate has no list, and a cohort of such is appended to nothing.
+    rows = examples.of(run, unscored(run, chosen), version)
+    if rows.isEmpty():
+        return nothing
     answer = answers.of(run.pipeline.kind)
     table = tables.predictions(run.pipeline.name, run.key, answer.columns)
     models = run.services.models()
     model = models.local_model(models.version(run.pipeline.name, chosen.version))
     why_none = read_explanation(model.path).why_none
-    version = versions.numbered(run, chosen.view_version)
     # A backfill is never published, and what is not published needs no reasons; nor does a list, whose items say where they come from.
     silent = why_none or chosen.backfill or examples.within(run)
     wording = None if silent else wording_of(run, version.view).of(model.columns)
-    scored = answer.made(run, explained(run, answer.beside(run, examples.of(run, rows, version)), model, wording))
+    scored = answer.made(run, explained(run, answer.beside(run, rows), model, wording))
     columns = {
         "model_version": F.lit(chosen.version),
         "promotion": F.lit(chosen.promotion),
