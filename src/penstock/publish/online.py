@@ -24,6 +24,7 @@ from penstock.scoring.run import wording_of
 from penstock.stage import Run
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
 _SEGMENT = "segment"
@@ -40,11 +41,11 @@ class Cohort:
     """The version of the table of predictions."""
 
 
-def publish(run: Run, cohort: Cohort, latest: tables.Table, fallbacks: DataFrame) -> tuple[PublishReport, int]:
+def publish(run: Run, cohort: Cohort, latest: tables.Table, fallbacks: pa.Table) -> tuple[PublishReport, int]:
     """What was done, and for how many entities."""
     in_place = run.pipeline.publish.redis.mode == "changes"
     rows = _of_latest(run, latest, run.lake.version(latest)) if in_place else _of_predictions(run, cohort)
-    beside = fallbacks.count()
+    beside = fallbacks.num_rows
     entities, reasoned = _counted(rows)
     sentences = _sentences(run) if reasoned else None
     facts = PublishFacts(
@@ -185,19 +186,15 @@ def _encoded_changes(found: DataFrame, encoder: Encoder) -> DataFrame:
     return told.unionByName(gone.unionByName(silent).distinct())
 
 
-def _beside(run: Run, fallbacks: DataFrame, encoder: Encoder, sentences: tuple[Sentence, ...] | None) -> DataFrame:
+def _beside(run: Run, fallbacks: pa.Table, encoder: Encoder, sentences: tuple[Sentence, ...] | None) -> DataFrame:
     """The fields that are of no entity: the fallbacks, which are few, and the list of sentences."""
-    from pyspark.sql import functions as F
-
-    at = [F.unix_micros("as_of").alias("as_of"), F.unix_micros("made_at").alias("scored_at")]
-    found = fallbacks.select(_SEGMENT, *(name for name, _ in answers.of(run.pipeline.kind).values), *at).orderBy(_SEGMENT).toArrow()
-    numbered = found.append_column("__number", [list(range(found.num_rows))]).combine_chunks()
+    numbered = fallbacks.append_column("__number", [list(range(fallbacks.num_rows))]).combine_chunks()
     values = [
         value
         for batch in replace(encoder, key=("__number",), sentences=None)(numbered.to_batches())
         for value in batch["value"].to_pylist()
     ]
-    fields = [fallback_field(segment).encode() for segment in found.column(_SEGMENT).to_pylist()]
+    fields = [fallback_field(segment).encode() for segment in fallbacks.column(_SEGMENT).to_pylist()]
     listed = [] if sentences is None else [(LIST_FIELD.encode(), Coder(sentences).encode_list())]
     return run.lake.spark.createDataFrame([*zip(fields, values, strict=True), *listed], SCHEMA)
 

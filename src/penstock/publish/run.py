@@ -17,7 +17,8 @@ from penstock.publish import answers, back, fallback, feature_rows, online, view
 from penstock.stage import Report, Run
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
+    import pyarrow as pa
+    from pyspark.sql import Column, DataFrame
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ def _bring_to_redis(run: Run, chosen: Plan, latest: tables.Table, counts: dict[s
     done, entities = online.publish(run, cohort, latest, _fallbacks(run, chosen))
     counts["published"] = entities if done.outcome in {"published", "changed"} else 0
     run.progress.step("publish.pointed", counts["published"])
-    if before is None:
+    if before is None and done.outcome != "switched":
         return ""
     counts["switched"] = 1
-    return f"readers see {chosen.generation} again, from which they were taken back to {before.generation}"
+    told = f"readers see {chosen.generation} again"
+    return told if before is None else f"{told}, from which they were taken back to {before.generation}"
 
 
 def _tables(run: Run) -> tuple[tables.Table, tables.Table]:
@@ -138,7 +140,7 @@ def _merge(run: Run, table: tables.Table, changed: DataFrame) -> int:
     return run.lake.merge(table, rows, [c for c in table.column_names if c not in table.key]).rows
 
 
-def _fallbacks(run: Run, chosen: Plan) -> DataFrame:
+def _fallbacks(run: Run, chosen: Plan) -> pa.Table:
     """What is answered for the `as_of` for whom nothing was published; once made it stays, so that a generation is always the same."""
     from pyspark.sql import functions as F
 
@@ -148,9 +150,20 @@ def _fallbacks(run: Run, chosen: Plan) -> DataFrame:
     run.lake.create(table)
     definition = digest_of([config.fallback.model_dump(mode="json"), run.pipeline.lists.model_dump(mode="json"), config.digits])
     own = (F.col("as_of") == F.lit(chosen.as_of)) & (F.col("definition") == definition)
-    if run.lake.read(table).where(own).isEmpty():
+    found = _of(run, table, own)
+    if not found.num_rows:
         about = {"as_of": F.lit(chosen.as_of), "definition": F.lit(definition), "model_version": F.lit(chosen.model_version)}
         made = fallback.made(run, chosen.as_of).withColumns({**about, "made_at": F.lit(clock.now()), "run_id": F.lit(run.run_id)})
         written = _merge(run, table, made.select(*table.column_names))
         run.progress.step("publish.fallbacks_merged", written)
-    return run.lake.read(table).where(own)
+        found = _of(run, table, own)
+    return found
+
+
+def _of(run: Run, table: tables.Table, own: Column) -> pa.Table:
+    """The table's few rows, instants in microseconds since 1970."""
+    from pyspark.sql import functions as F
+
+    values = [name for name, _ in answers.of(run.pipeline.kind).values]
+    instants = [F.unix_micros("as_of").alias("as_of"), F.unix_micros("made_at").alias("scored_at")]
+    return run.lake.read(table).where(own).select("segment", *values, *instants).orderBy("segment").toArrow()
