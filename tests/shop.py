@@ -303,10 +303,15 @@ def published(lake: Path) -> dict[str, Any]:
         try:
             reader = ScoreReader(client, PIPELINE)
             found = reader.get_many([str(10000 + n) for n in range(CUSTOMERS)])
-            told = {k: (v.score, v.band, v.as_of, v.version, v.generation, v.reasons) for k, v in found.items() if v is not None}
+            told = {
+                k if v.provenance == "scored" else v.provenance: (v.score, v.band, v.as_of, v.version, v.generation, v.reasons)
+                for k, v in found.items()
+                if v is not None
+            }
+            fallback = told.pop("fallback", None)
             rows = FeatureReader(client, VIEW).get_many(found)
             features = {k: (dict(v.values), v.as_of, v.generation) for k, v in rows.items() if v is not None}
-            return {"scores": told, "features": features, "keys": int(client.dbsize())}
+            return {"scores": told, "fallback": fallback, "features": features, "keys": int(client.dbsize())}
         finally:
             client.close()
 

@@ -91,8 +91,9 @@ def test_a_subscription_table_comes_to_published_scores_by_configuration_only(
         reader = ScoreReader(client, "usage")
         for row in scored:
             published = reader.get((row["tenant"], row["customer_no"]))
-            assert (published is None) == row["is_control"]
-            assert published is None or published.score == pytest.approx(row["score"], abs=1e-4)
+            assert published is not None
+            assert (published.provenance == "fallback") == row["is_control"]
+            assert row["is_control"] or published.score == pytest.approx(row["score"], abs=1e-4)
         client.close()
     assert any(row["is_control"] for row in scored)
 
