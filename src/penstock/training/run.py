@@ -18,7 +18,7 @@ from penstock.features import examples, versions
 from penstock.features.run import view_tables
 from penstock.lake import tables
 from penstock.monitoring import outcomes
-from penstock.monitoring.profile import make_profile, to_json
+from penstock.monitoring.profile import ALL, Profile, count_frame, counts_from_rows, make_profile, to_json
 from penstock.monitoring.reference import PROFILE, REFERENCE, reference_to_json
 from penstock.stage import Report, Run
 from penstock.training import compare, dataset, evaluate, plots
@@ -230,7 +230,7 @@ def _facts(run: Run, chosen: Plan, fitted: Fitted, split: Split, train: Rows, te
         texts={
             dataset.RECORD: record.to_json(),
             REFERENCE: reference_to_json(outcomes.of(kind).reference(test.label, score, test.day == test.day.max())),
-            PROFILE: _profile(run, table, test, score),
+            PROFILE: _profile(run, chosen, table, test, score),
             dataset.SCORES: json.dumps([float(s) for s in score]),
             "evaluation/weeks.csv": evaluate.table(weeks).to_csv(index=False),
             "evaluation/segments.csv": evaluate.table(segments).to_csv(index=False),
@@ -290,7 +290,7 @@ def _days(numbers: tuple[int, ...]) -> tuple[date, ...]:
     return tuple(_EPOCH + timedelta(days=int(n)) for n in numbers)
 
 
-def _profile(run: Run, table: pa.Table, test: Rows, score: Any) -> str:
+def _profile(run: Run, chosen: Plan, table: pa.Table, test: Rows, score: Any) -> str:
     """The features and scores of the holdout, as the monitoring will compare later ones with."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -300,7 +300,23 @@ def _profile(run: Run, table: pa.Table, test: Rows, score: Any) -> str:
     # By the same columns as the holdout rows are, so that each score stands at its row.
     held = held.sort_by([(name, "ascending") for name in ("as_of", *test.key)]).append_column("score", pa.array(score))
     features = [*_features(run), *outcomes.of(run.kind).answers]
-    return to_json(make_profile(held, features, run.pipeline.monitoring.drift, effective_rows=len(set(test.entity))))
+    made = make_profile(held, features, run.pipeline.monitoring.drift, effective_rows=len(set(test.entity)))
+    return to_json(_of_everybody(run, chosen, made, sorted(set(test.frame["as_of"]))) if examples.within(run) else made)
+
+
+def _of_everybody(run: Run, chosen: Plan, made: Profile, as_ofs: Sequence[Any]) -> Profile:
+    """The profile's bins counted over the whole population: the labelled examples are of those alone who chose anything."""
+    from pyspark.sql import functions as F
+
+    version = versions.current(run)
+    rows = versions.in_population(run, versions.rows(run, version, chosen.features), version.number)
+    held = rows.where(F.col("as_of").isin([F.lit(at.to_pydatetime()) for at in as_ofs]))
+    with examples.read(run):
+        found = count_frame(made, examples.of(run, held, version)).collect()
+        entities = held.select(*(name for name, _ in run.key)).distinct().count()
+    counts = counts_from_rows(made, [(row["segment"], row["feature"], row["bin"], row["count"]) for row in found])
+    whole = sum(counts[ALL, made.features[0]])
+    return replace(made, counts=counts, rows=whole, effective_rows=min(entities, whole))
 
 
 def _calibration(label: Any, score: Any, bins: int) -> tuple[tuple[float, float, int], ...]:
