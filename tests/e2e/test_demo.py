@@ -1,4 +1,4 @@
-"""The whole demo, from an empty folder, on the real shop's data."""
+"""The whole demo of one pipeline, from an empty folder, on the real shop's data. The ranking's has a market of its own (`test_recommend.py`)."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class Demo:
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """`penstock demo` in a folder of its own, with nothing set."""
+    """`penstock demo --pipeline churn` in a folder of its own, with nothing set."""
     folder = tmp_path_factory.mktemp("demo")
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PENSTOCK_") or k == "PENSTOCK_CACHE"}
     done = subprocess.run(
-        [sys.executable, "-m", "penstock.cli", "demo", "--weeks", "14"],
+        [sys.executable, "-m", "penstock.cli", "demo", "--pipeline", "churn", "--weeks", "14"],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=1800, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

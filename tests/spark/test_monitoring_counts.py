@@ -40,7 +40,7 @@ def test_an_empty_frame_counts_nothing_and_every_vector_is_there(spark: SparkSes
 
 def test_values_leave_spark_as_one_row_a_group_whose_figures_are_those_of_the_rows(spark: SparkSession) -> None:
     frame = spark.sql("SELECT CAST(id AS DOUBLE) AS label, id + IF(id % 3 = 0, 5.5D, -1.0D) AS score, id % 2 AS side FROM range(90)")
-    summed = outcomes.of(REGRESSION).summed(frame, ["side"]).toArrow().to_pandas()
+    summed = outcomes.of(REGRESSION).summed(frame, ["side"], 1).toArrow().to_pandas()
     assert len(summed) == 2
     config = MonitoringConfig(performance=PerformanceConfig(metric="mae", min_rows=30))
     whole, even, odd = outcomes.of(REGRESSION).measured(date(2024, 1, 1), "1", summed, config, ["side"])
@@ -49,6 +49,6 @@ def test_values_leave_spark_as_one_row_a_group_whose_figures_are_those_of_the_ro
     assert whole.rmse.value == pytest.approx(math.sqrt((5.5**2 * 30 + 60) / 90))
     assert whole.bias.value == pytest.approx((5.5 * 30 - 60) / 90)
     assert whole.observed.value == pytest.approx(44.5)
-    broken = outcomes.of(REGRESSION).summed(frame.selectExpr("label", "double('NaN') AS score", "side"), ["side"]).toArrow().to_pandas()
+    broken = outcomes.of(REGRESSION).summed(frame.selectExpr("label", "double('NaN') AS score", "side"), ["side"], 1).toArrow().to_pandas()
     (nothing,) = outcomes.of(REGRESSION).measured(date(2024, 1, 1), "1", broken, config, [])
     assert "NaN or infinite" in nothing.reason

@@ -170,7 +170,7 @@ def test_a_business_value_that_moves_is_written_with_the_clock(
 
 def test_words_stand_flat_beside_the_score_the_missing_ones_null(spark: SparkSession) -> None:
     changed = views.crm_changes(
-        latest(spark, ("a", 0.6, "medium", False, True), words=WORDS), crm(spark, ("a", 0.5, "medium", True)), KEY, AT
+        latest(spark, ("a", 0.6, "medium", False, True), words=WORDS), crm(spark, ("a", 0.5, "medium", True)), KEY, AT, "probability", SHOWN
     )
     assert told(changed, "customer", *answers.REASONS) == [("a", *WORDS, None)]
     nobody = views.crm_changes(latest(spark, ("a", 0.6, "medium", False, True)), crm(spark), KEY, AT, "probability", SHOWN)

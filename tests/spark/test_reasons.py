@@ -49,7 +49,8 @@ def test_published_rows_get_reasons_the_control_group_none_and_the_scores_stay(s
     frame = made(1, 120, seed=4).assign(age=44.4, town="Ulm").drop(columns="label")
     rows = spark.createDataFrame(frame).selectExpr("*", "CAST(age AS decimal(5,1)) AS age_").drop("age").withColumnRenamed("age_", "age")
     run: Any = SimpleNamespace(
-        key=(("customer_id", "string"),), pipeline=SimpleNamespace(publish=PublishConfig(control_share=0.3), features=VIEW)
+        key=(("customer_id", "string"),),
+        pipeline=SimpleNamespace(kind="classification", publish=PublishConfig(control_share=0.3), features=VIEW),
     )
     with_words = scoring.explained(run, rows, model, Wording(subjects(VIEW)).of(model.columns))
     found = with_words.join(rows.select("customer_id", scoring.control(run).alias("control")), on="customer_id", how="left")
