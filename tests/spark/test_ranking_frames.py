@@ -126,7 +126,7 @@ def test_only_items_that_anybody_had_chosen_before_are_known_at_each_as_of(spark
         ("b", march(9), midnight(march(10)), ["later"]),
     ]
     as_ofs = {midnight(march(day)): march(day) for day in (1, 4, 6, 11)}
-    found = pairs.chosen_before(tiles(spark, days), configuration.pipeline.features, as_ofs, market.ZONE)
+    found = pairs.chosen_before(tiles(spark, days), configuration.pipeline.features, as_ofs, max(as_ofs))
     known = {r["as_of"]: sorted(r["__known"]) for r in rows_of(found)}
     assert {as_ofs[at.astimezone(UTC)]: items for at, items in known.items()} == {
         march(4): ["old"], march(6): ["new", "old"], march(11): ["later", "new", "old"],

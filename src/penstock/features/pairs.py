@@ -64,23 +64,26 @@ def _staged(run: Run, prefix: str, name: str, frame: DataFrame) -> DataFrame:
 
 def history(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], timezone: str) -> DataFrame:
     """Who chose what on which day, each once, as known at the last of the `as_ofs`: key, `hop`, `item`."""
+    day = max(as_ofs.values())
+    return _chosen(tiles, view, day, clock.midnight(day - timedelta(days=view.availability_delay_days), timezone))
+
+
+def _chosen(tiles: DataFrame, view: View, until: date, known_by: datetime) -> DataFrame:
     from pyspark.sql import Window
     from pyspark.sql import functions as F
 
     assert view.candidates is not None
-    newest, day = max(as_ofs.items())
-    by = clock.midnight(as_ofs[newest] - timedelta(days=view.availability_delay_days), timezone)
-    known = tiles.where((F.col("hop") < F.lit(day)) & (F.col("known_at") <= F.lit(by)))
+    known = tiles.where((F.col("hop") < F.lit(until)) & (F.col("known_at") <= F.lit(known_by)))
     last = Window.partitionBy(*view.entity, "hop").orderBy(F.desc("known_at")).rowsBetween(Window.unboundedPreceding, Window.currentRow)
     valid = known.withColumn("__last", F.row_number().over(last)).where("__last = 1")
     return valid.select(*view.entity, "hop", F.explode(f"{view.candidates.items}__values").alias(tables.ITEM[0]))
 
 
-def chosen_before(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], timezone: str) -> DataFrame:
-    """The items that anybody had chosen before each `as_of`: `as_of`, `__known` (array of text)."""
+def chosen_before(tiles: DataFrame, view: View, as_ofs: Mapping[datetime, date], known_by: datetime) -> DataFrame:
+    """The items that anybody had chosen before each `as_of`, as is known at `known_by`: `as_of`, `__known` (array of text)."""
     from pyspark.sql import functions as F
 
-    log = history(tiles, view, as_ofs, timezone).groupBy(tables.ITEM[0]).agg(F.min("hop").alias("__first"))
+    log = _chosen(tiles, view, max(as_ofs.values()), known_by).groupBy(tables.ITEM[0]).agg(F.min("hop").alias("__first"))
     when = tiles.sparkSession.createDataFrame(sorted(as_ofs.items()), "as_of timestamp, __day date")
     beside = log.join(F.broadcast(when), on=F.col("__first") < F.col("__day"), how="inner")
     return beside.groupBy("as_of").agg(F.collect_set(tables.ITEM[0]).alias("__known"))

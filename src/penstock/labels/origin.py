@@ -68,7 +68,7 @@ class OfTiles:
         if pipeline.features.candidates is None:
             return found
         # What nobody had chosen before could not be shown to anybody, so that it is no part of what lists are to find.
-        before = pairs.chosen_before(tiles, pipeline.features, as_ofs, run.contract.timezone)
+        before = pairs.chosen_before(tiles, pipeline.features, as_ofs, run.as_of)
         joined = found.join(F.broadcast(before), on="as_of", how="left")
         return joined.withColumn("label", F.array_intersect("label", F.coalesce("__known", F.array().cast("array<string>")))).drop(
             "__known"
