@@ -79,7 +79,7 @@ WORTH = {"question": "What?", "owner": "tests", "worth": {"currency": "GBP", "ri
         ({"training__calibration": {"method": "sigmoid"}}, "calibration.method: got sigmoid, expected none in a ranking"),
         (
             {"training__gates__max_calibration_error": 0.1},
-            "gates.max_calibration_error: got a bound for probabilities, expected min_coverage",
+            "gates.max_calibration_error: got a bound for probabilities or values, expected min_coverage",
         ),
         ({"training__gates__max_profit_loss": 0.1}, "gates.max_profit_loss: got a bound for probabilities"),
         ({"training__gates__max_bias": 0.1}, "gates.max_bias: got a bound for values"),

@@ -73,12 +73,16 @@ def publish(kind: KindName, given: PublishConfig) -> PublishConfig:
     return given.model_copy(update={"bands": ()})
 
 
-def _of_classification(given: TrainingConfig) -> Iterator[str]:
+def _orders(given: TrainingConfig, kind: KindName) -> Iterator[str]:
     for one in given.baselines:
         if one.constant:
-            yield f"baselines: {one.name}: constant: got {one.constant}, which ranks nothing, expected a column in a classification"
+            yield f"baselines: {one.name}: constant: got {one.constant}, which ranks nothing, expected a column in a {kind}"
         elif one.higher_means is None:
             yield f"baselines: {one.name}: higher_means: missing, expected positive or negative"
+
+
+def _of_classification(given: TrainingConfig) -> Iterator[str]:
+    yield from _orders(given, "classification")
     if "max_bias" in given.gates.model_fields_set:
         yield "gates.max_bias: got a bound for values, expected max_calibration_error in a classification"
 
@@ -98,12 +102,12 @@ def _of_regression(given: TrainingConfig) -> Iterator[str]:
 
 
 def _of_ranking(given: TrainingConfig) -> Iterator[str]:
-    yield from _of_classification(given)
+    yield from _orders(given, "ranking")
     if "calibration" in given.model_fields_set and given.calibration.method != "none":
         yield f"calibration.method: got {given.calibration.method}, expected none in a ranking, whose scores only order"
-    for name in ("max_calibration_error", "max_profit_loss"):
+    for name in ("max_calibration_error", "max_profit_loss", "max_bias"):
         if name in given.gates.model_fields_set:
-            yield f"gates.{name}: got a bound for probabilities, expected min_coverage in a ranking"
+            yield f"gates.{name}: got a bound for probabilities or values, expected min_coverage in a ranking"
 
 
 _METRICS = MappingProxyType({"classification": "auc", "regression": "mae", "ranking": "recall"})
