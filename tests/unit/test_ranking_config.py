@@ -82,7 +82,7 @@ WORTH = {"question": "What?", "owner": "tests", "worth": {"currency": "GBP", "ri
             "gates.max_calibration_error: got a bound for probabilities or values, expected min_coverage",
         ),
         ({"training__gates__max_profit_loss": 0.1}, "gates.max_profit_loss: got a bound for probabilities"),
-        ({"training__gates__max_bias": 0.1}, "gates.max_bias: got a bound for values"),
+        ({"training__gates__max_bias": 0.1}, "gates.max_bias: got a bound for probabilities or values, expected min_coverage"),
         ({"training__baselines": [{"name": "median", "constant": "median"}]}, "constant: got median, which ranks nothing"),
         ({"training__baselines": [{"name": "lines", "column": "lines_7d"}]}, "baselines: lines: higher_means: missing"),
         (
