@@ -329,7 +329,7 @@ class SparkSettings(Frozen):
     """`sc://host:port` of a Connect server; a local session when absent."""
     master: str | None = None
     """`local[2]`, `spark://…`; left to spark-submit or the platform when absent."""
-    driver_memory: str = "1536m"
+    driver_memory: str = "2g"
     java_options: str = ""
     """Options of a local session's Java; empty for Java's own. `-XX:TieredStopAtLevel=1 -XX:+UseSerialGC` keeps its compiler and
     its collector from taking the processors off a short job, and slows one that works for minutes on millions of rows."""

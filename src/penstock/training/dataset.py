@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from penstock import clock
 from penstock.config.candidates import COMMON as COMMON_COLUMN
 from penstock.config.load import digest_of
+from penstock.errors import DataError
 from penstock.features import examples, versions
 from penstock.features.versions import ViewVersion
 from penstock.kinds.ranking import CHOSEN, COMMON, PLACES
 from penstock.lake import tables
 from penstock.stage import Run
 from penstock.training.rows import Rows, labelled_rows
+from penstock.training.split import holdout
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,7 +90,10 @@ def labelled(run: Run, features: int, labels: int, days: Sequence[date] | None =
 
 
 def history(run: Run, labels: int) -> tuple[date, ...] | None:
-    """The days of the cohorts that a training may use, where the configuration leaves some out; None for all."""
+    """The days of the cohorts that a training uses, where the configuration leaves some out; None for all.
+
+    Those between the training cohorts and the holdout are not read: of a ranking they are as many rows as the others.
+    """
     from pyspark.sql import functions as F
 
     config = run.pipeline.training
@@ -97,7 +102,13 @@ def history(run: Run, labels: int) -> tuple[date, ...] | None:
     found = _known(run, labels).select(F.unix_micros("as_of")).distinct().collect()
     days = sorted(clock.local_day(clock.from_epoch(row[0]), run.contract.timezone) for row in found)
     late = [day for day in days if config.history_start is None or day >= config.history_start]
-    return tuple(late[-config.max_cohorts :] if config.max_cohorts else late)
+    chosen = tuple(late[-config.max_cohorts :] if config.max_cohorts else late)
+    label = run.pipeline.label
+    try:
+        split = holdout([day.toordinal() for day in chosen], cohorts=config.holdout_cohorts, horizon=label.horizon_days + label.delay_days)
+    except DataError:
+        return chosen  # too few, which the training tells with its own words
+    return tuple(day for day in chosen if day.toordinal() in {*split.train, *split.test})
 
 
 def _known(run: Run, labels: int) -> DataFrame:
@@ -114,6 +125,9 @@ def rows_of(run: Run, frame: pd.DataFrame) -> Rows:
     return labelled_rows(frame, key=run.pipeline.features.entity, within=within, kind=run.kind)
 
 
+_PARTS = 16
+
+
 def _itself(run: Run, rows: DataFrame, version: ViewVersion) -> DataFrame:  # noqa: ARG001 - each row has its label
     return rows
 
@@ -122,7 +136,8 @@ def _items(run: Run, rows: DataFrame, version: ViewVersion) -> DataFrame:
     """A row an item: whether it is among those that the entity chose. Who chose none teaches no order, and is no case."""
     from pyspark.sql import functions as F
 
-    pairs = examples.of(run, rows.where(F.size("label") > 0), version)
+    # In parts that the driver takes one after the other: of two, each would be a hundred megabytes, and Spark loses such results.
+    pairs = examples.of(run, rows.where(F.size("label") > 0), version).repartition(_PARTS)
     return pairs.withColumns(
         {
             CHOSEN: F.size("label"),
