@@ -1,6 +1,7 @@
 """How long the demo takes, by pipeline, week and stage; what a run with nothing new costs from a cold process; the memory; what the lists found.
 
     python bench/demo.py [--lake DIR]      # half an hour; writes bench/results/demo.json
+    python bench/demo.py --of DIR          # the same of a lake that the demo has made already, without its wall clock and memory
 
 Seconds are of this machine, one run each: the ledger's for the stages, the wall clock's for whole processes. Memory is
 the sum of the proportional set sizes (Pss) of the whole process tree, sampled twice a second.
@@ -29,12 +30,15 @@ def main() -> int:
     """Run the demo, then the same last week twice more with nothing new, and write what it took."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--lake", type=Path, help="kept afterwards; a temporary folder when absent")
+    words.add_argument("--of", type=Path, metavar="DIR", help="a lake that the demo has made")
     parsed = words.parse_args()
-    lake = parsed.lake or Path(tempfile.mkdtemp()) / "lakehouse"
-    shutil.rmtree(lake, ignore_errors=True)
-    demo = timed([*PENSTOCK, "demo", "--lake", str(lake)], RESULTS.with_suffix(".txt"))
+    lake = parsed.of or parsed.lake or Path(tempfile.mkdtemp()) / "lakehouse"
+    demo = None
+    if not parsed.of:
+        shutil.rmtree(lake, ignore_errors=True)
+        demo = timed([*PENSTOCK, "demo", "--lake", str(lake)], RESULTS.with_suffix(".txt"))
     idle = [timed([*PENSTOCK, "run", "churn", "--as-of", "2011-12-10", "--lake", str(lake)]) for _ in range(3)]
-    query = "SELECT run_id, CAST(as_of AS string) AS as_of, stage, seconds, inputs FROM ledger ORDER BY finished_at, stage"
+    query = "SELECT run_id, CAST(as_of AS string) AS as_of, stage, seconds, inputs FROM ledger WHERE status = 'done' ORDER BY finished_at, stage"
     ledger = asked(query, lake)
     found_of_lists = (
         "SELECT subject AS as_of, name, value FROM metrics WHERE pipeline = 'recommend' AND kind = 'performance' AND segment = 'all' "
@@ -78,7 +82,12 @@ def weeks(ledger: list[dict[str, object]]) -> dict[str, object]:
     names = list(dict.fromkeys(name for stages in runs.values() for name in stages))
     median = {name: round(statistics.median(stages[name] for stages in runs.values() if name in stages), 2) for name in names}
     weekly = [seconds for day, seconds in totals.items() if "2011-09-05" <= day <= "2011-12-05"]
-    return {"run_seconds": totals, "weekly_median": round(statistics.median(weekly), 1), "stage_median": median}
+    return {
+        "seconds": round(sum(totals.values())),
+        "run_seconds": totals,
+        "weekly_median": round(statistics.median(weekly), 1),
+        "stage_median": median,
+    }
 
 
 def timed(command: list[str], out: Path | None = None) -> dict[str, float]:

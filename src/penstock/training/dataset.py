@@ -137,7 +137,7 @@ def _items(run: Run, rows: DataFrame, version: ViewVersion) -> DataFrame:
     from pyspark.sql import functions as F
 
     # In parts that the driver takes one after the other: of two, each would be a hundred megabytes, and Spark loses such results.
-    pairs = examples.of(run, rows.where(F.size("label") > 0), version).repartition(_PARTS)
+    pairs = examples.of(run, rows.where(F.size("label") > 0), version).repartition(_PARTS, *(name for name, _ in run.key))
     return pairs.withColumns(
         {
             CHOSEN: F.size("label"),
