@@ -37,7 +37,7 @@ class RedisConfig(Frozen):
     """Who sends: every worker of Spark over a connection of its own, or the driver alone where workers have no way to Redis."""
 
     format: Literal["json", "msgpack"] = "json"
-    """How a value is written; MessagePack takes a third less, and readers need the extra `penstock[msgpack]`."""
+    """How a value is written; for MessagePack readers need the extra `penstock[msgpack]`."""
 
     max_drop: Annotated[float, Field(ge=0, le=1)] = 0.5
     """A set that loses more than this share of the entities that readers have now is refused (`--allow-drop`)."""

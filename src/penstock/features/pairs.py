@@ -19,27 +19,27 @@ from penstock.lake import tables
 from penstock.lake.session import many_rows
 from penstock.stage import Run
 
-_GROUP = "__group"
-
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from penstock.config.model import View
 
+_GROUP = "__group"
 
-def append(run: Run, version: ViewVersion, tiles: DataFrame, rows: DataFrame, days: Sequence[date], at: int) -> tuple[int, dict[str, int]]:
-    """How many candidates were added for the entities of feature rows, and the table's version; nothing where they are there already.
+
+def append(run: Run, version: ViewVersion, tiles: DataFrame, rows: DataFrame, days: Sequence[date], at: int) -> dict[str, int]:
+    """Add the candidates for the entities of feature rows; gives the table's new version, and nothing where they are there already.
 
     `tiles` are those of version `at` of their table, of which the rows are made.
     """
     from pyspark.sql import functions as F
 
     if version.view.candidates is None:
-        return 0, {}
+        return {}
     declared, table = version.view.candidates, versions.candidate_table(run, version)
     as_ofs = {run.instant(day): day for day in days if day not in _existing(run, table)}
     if not as_ofs:
-        return 0, {}
+        return {}
     with many_rows(run.lake.spark):
         found = None
         for number, some in enumerate(_together(tiles, version.view, as_ofs, run.contract.timezone)):
@@ -55,7 +55,7 @@ def append(run: Run, version: ViewVersion, tiles: DataFrame, rows: DataFrame, da
         span = {"_from_version": F.lit(at), "_to_version": F.lit(at), "run_id": F.lit(run.run_id)}
         done = run.append("view", table, "features", days, kept.withColumns(span))
         run.progress.step("features.candidates_appended", done.rows)
-    return done.rows, {table.name: done.version}
+    return {table.name: done.version}
 
 
 def _staged(run: Run, prefix: str, name: str, frame: DataFrame) -> DataFrame:

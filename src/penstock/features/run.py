@@ -123,8 +123,7 @@ def _fill(run: Run, version: ViewVersion, work: Work) -> tuple[int, int, dict[st
         run.progress.step("features.made")
         checks.require(run, rows, version.view, feature_table)
         run.progress.step("features.checked")
-        _, written = pairs.append(run, version, run.lake.read(versions.view_tables(run, version)[0], at), rows, work.days, at)
-        outputs |= written
+        outputs |= pairs.append(run, version, run.lake.read(versions.view_tables(run, version)[0], at), rows, work.days, at)
         span = {"_from_version": F.lit(at), "_to_version": F.lit(at), "run_id": F.lit(run.run_id)}
         done = run.append("view", feature_table, "features", work.days, rows.withColumns(span))
         outputs[feature_table.name], made = done.version, done.rows
